@@ -1,0 +1,33 @@
+"""samlab: a notebook workbench for the latent space of Meta's Segment Anything Model.
+
+Importing samlab is cheap: names are looked up on first use, and torch is imported only by what
+needs a model.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+__all__ = ["SamlabError", "Segments", "__version__", "read_image"]
+
+#: Public name -> module that defines it.
+_HOME = {
+    "SamlabError": "samlab.errors",
+    "Segments": "samlab.segments",
+    "read_image": "samlab.images",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(import_module(_HOME[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'samlab' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

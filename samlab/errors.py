@@ -1,0 +1,54 @@
+"""Every error samlab raises on purpose, under one base class.
+
+A message has three parts: what was expected, what came, and what to do next.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+
+class SamlabError(Exception):
+    """Base class of all errors that samlab raises on purpose."""
+
+
+class ImageError(SamlabError, ValueError):
+    """A picture could not be read, or is not what a picture should be."""
+
+
+class CheckpointError(SamlabError, RuntimeError):
+    """Model weights are missing, damaged, untrusted or of another model."""
+
+
+class InputError(SamlabError, ValueError):
+    """An argument is out of range, of the wrong shape or of the wrong kind."""
+
+
+class FormatError(SamlabError, ValueError):
+    """A file is not in the format it claims, or misses a field."""
+
+
+class MissingExtraError(SamlabError, ImportError):
+    """An optional package is needed for this and is not installed."""
+
+
+class SamlabWarning(UserWarning):
+    """A result is usable, but something about it should be known."""
+
+
+def require_extra(module: str, extra: str, what: str) -> None:
+    """Raise MissingExtraError unless `module` can be imported.
+
+    Args:
+        module: Top-level module name, for example `"transformers"`.
+        extra: The extra of samlab that installs it, for example `"hf"`.
+        what: What the caller wanted to do, as the subject of a sentence.
+
+    Example:
+        >>> require_extra("numpy", "hf", "Pooling")
+    """
+    if find_spec(module) is None:
+        raise MissingExtraError(
+            f"{what} needs the package '{module}', which is not installed. "
+            f'Install it with: pip install "samlab[{extra}]"'
+        )

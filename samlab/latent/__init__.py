@@ -1,0 +1,1 @@
+"""Segments to meaning: vectors, clusters, maps, neighbours. NumPy and scikit-learn, no SAM."""

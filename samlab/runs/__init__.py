@@ -1,0 +1,1 @@
+"""The same work for many pictures, and reports."""

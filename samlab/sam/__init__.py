@@ -1,0 +1,1 @@
+"""Pictures to masks: SAM, its weights, its fast mask generator, and the embedded model."""

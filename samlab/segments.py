@@ -1,0 +1,463 @@
+"""Segments: the one table that every room of samlab hands to the next."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from samlab import masks
+from samlab.errors import FormatError, InputError
+from samlab.masks import Rle
+
+_FORMAT_VERSION = 1
+_META_KEY = b"samlab.segments"
+
+
+def _no_vectors() -> dict[str, np.ndarray]:
+    return {}
+
+
+@dataclass(frozen=True, eq=False)
+class Segments:
+    """N segments of one picture (or of several, after `concat`), as columns of equal length.
+
+    Immutable: every operation returns a new object. An empty one (N = 0) goes through everything.
+
+    Attributes:
+        rles: N masks as COCO RLE of size (H, W).
+        boxes: float32 (N, 4), XYXY pixels, half-open.
+        areas: int64 (N,), pixels.
+        predicted_iou: float32 (N,), the model's estimate of its own mask's IoU.
+        stability_score: float32 (N,), IoU between the mask at a higher and at a lower threshold.
+        points: float32 (N, 2), the (x, y) prompt each mask came from; NaN where there was none.
+        labels: int64 (N,), class ids; -1 is "no class" (noise).
+        embeddings: name -> float32 (N, D), for example `{"sam": (N, 256)}`.
+        image_size: (H, W) in pixels; (0, 0) after `concat` of pictures of different sizes.
+        image_id: Name of the picture; `image_ids` tells it per segment after `concat`.
+        class_names: label -> name, where a person named classes.
+        provenance: Weights' SHA-256, parameters, versions.
+    """
+
+    rles: Sequence[Rle] = ()
+    boxes: np.ndarray | None = None
+    areas: np.ndarray | None = None
+    predicted_iou: np.ndarray | None = None
+    stability_score: np.ndarray | None = None
+    points: np.ndarray | None = None
+    labels: np.ndarray | None = None
+    embeddings: Mapping[str, np.ndarray] = field(default_factory=_no_vectors)
+    image_size: tuple[int, int] = (0, 0)
+    image_id: str = ""
+    image_ids: np.ndarray | None = None
+    class_names: Mapping[int, str] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        n = len(self.rles)
+        sizes = {tuple(rle["size"]) for rle in self.rles}
+        if self.image_size == (0, 0) and len(sizes) == 1:
+            object.__setattr__(self, "image_size", tuple(int(v) for v in sizes.pop()))
+        elif self.image_size != (0, 0):
+            masks.check_sizes(self.rles, self.image_size)
+        derived = {
+            "boxes": (masks.boxes, (n, 4), np.float32),
+            "areas": (masks.area, (n,), np.int64),
+        }
+        for name, (make, shape, dtype) in derived.items():
+            given = getattr(self, name)
+            value = make(self.rles) if given is None else given
+            self._set(name, value, shape, dtype)
+        defaults: dict[str, tuple[Any, tuple[int, ...], Any]] = {
+            "predicted_iou": (np.nan, (n,), np.float32),
+            "stability_score": (np.nan, (n,), np.float32),
+            "points": (np.nan, (n, 2), np.float32),
+            "labels": (-1, (n,), np.int64),
+            "image_ids": (self.image_id, (n,), object),
+        }
+        for name, (fill, shape, dtype) in defaults.items():
+            given = getattr(self, name)
+            value = np.full(shape, fill, dtype) if given is None else given
+            self._set(name, value, shape, dtype)
+        vectors = {}
+        for name, value in dict(self.embeddings).items():
+            array = np.ascontiguousarray(np.asarray(value, dtype=np.float32))
+            if array.ndim != 2 or len(array) != n:
+                raise InputError(
+                    f"Expected the embedding '{name}' to have the shape ({n}, D), one row per "
+                    f"segment; got {array.shape}."
+                )
+            vectors[str(name)] = _frozen(array)
+        object.__setattr__(self, "rles", tuple(self.rles))
+        object.__setattr__(self, "embeddings", vectors)
+        object.__setattr__(self, "class_names", {int(k): v for k, v in self.class_names.items()})
+        object.__setattr__(self, "provenance", dict(self.provenance))
+
+    def _set(self, name: str, value: Any, shape: tuple[int, ...], dtype: Any) -> None:
+        array = np.asarray(value, dtype=dtype)
+        if len(self.rles) == 0 and array.size == 0:
+            array = array.reshape(shape)
+        if array.shape != shape:
+            raise InputError(
+                f"Expected the column '{name}' to have the shape {shape}, one row per segment; "
+                f"got {array.shape}."
+            )
+        object.__setattr__(self, name, _frozen(array))
+
+    # -- reading ------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self.rles)
+
+    def __repr__(self) -> str:
+        vectors = ", ".join(f"{k} ({v.shape[1]}-d)" for k, v in self.embeddings.items()) or "none"
+        classes = len(set(self._column("labels").tolist()) - {-1})
+        height, width = self.image_size
+        return (
+            f"Segments({len(self)} of '{self.image_id}', {width} x {height} px, "
+            f"embeddings: {vectors}, classes: {classes})"
+        )
+
+    def __iter__(self) -> Iterator[Segments]:
+        return (self[i : i + 1] for i in range(len(self)))
+
+    def _column(self, name: str) -> np.ndarray:
+        value: np.ndarray = getattr(self, name)
+        return value
+
+    def __getitem__(self, index: int | slice | Sequence[int] | np.ndarray) -> Segments:
+        """Select by slice, boolean mask (N,), or integer ids; always returns Segments."""
+        ids = self._ids(index)
+        columns = {
+            name: self._column(name)[ids]
+            for name in (
+                "boxes", "areas", "predicted_iou", "stability_score", "points", "labels",
+                "image_ids",
+            )
+        }  # fmt: skip
+        return replace(
+            self,
+            rles=tuple(self.rles[i] for i in ids),
+            embeddings={k: v[ids] for k, v in self.embeddings.items()},
+            **columns,
+        )
+
+    def _ids(self, index: Any) -> np.ndarray:
+        n = len(self)
+        if isinstance(index, slice):
+            return np.arange(n)[index]
+        array = np.atleast_1d(np.asarray(index))
+        if array.dtype == bool:
+            if array.shape != (n,):
+                raise InputError(
+                    f"Expected a boolean mask of shape ({n},), one value per segment; "
+                    f"got {array.shape}."
+                )
+            return np.flatnonzero(array)
+        if array.size == 0:
+            return np.zeros(0, np.int64)
+        if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
+            raise InputError(
+                "Expected a slice, a boolean mask or integer ids to select segments; "
+                f"got an array of dtype {array.dtype} and shape {array.shape}."
+            )
+        if array.min() < -n or array.max() >= n:
+            raise InputError(
+                f"Expected segment ids from 0 to {n - 1}, got {array.min()} to {array.max()}."
+            )
+        return np.arange(n)[array]
+
+    def mask(self, i: int) -> np.ndarray:
+        """The mask of segment i as a boolean array (H, W)."""
+        return masks.decode(self.rles[int(self._ids(i)[0])])
+
+    def label_map(self, labels: np.ndarray | None = None, *, background: int = -1) -> np.ndarray:
+        """Paint one value per segment; where segments overlap, the smallest is on top.
+
+        Args:
+            labels: int (N,) to paint; the segments' own labels by default.
+                `np.arange(len(segments))` gives an index map.
+            background: Value of pixels that no segment covers.
+
+        Returns:
+            int32 (H, W).
+        """
+        values = self._column("labels") if labels is None else np.asarray(labels)
+        if values.shape != (len(self),):
+            raise InputError(
+                f"Expected one label per segment, shape ({len(self)},); got {values.shape}."
+            )
+        self._require_one_size("label_map")
+        out = np.full(self.image_size, background, np.int32)
+        for i in np.argsort(-self._column("areas"), kind="stable"):
+            out[masks.decode(self.rles[i])] = values[i]
+        return out
+
+    def embedding(self, name: str | None = None) -> np.ndarray:
+        """The vectors named `name`, or the first ones, float32 (N, D)."""
+        if name is None:
+            name = next(iter(self.embeddings), None)
+        if name is None or name not in self.embeddings:
+            have = ", ".join(f"'{k}'" for k in self.embeddings) or "none"
+            wanted = "any embedding" if name is None else f"the embedding '{name}'"
+            raise InputError(
+                f"Expected segments with {wanted}; they have {have}. "
+                "Make one with samlab.pool, or use samlab.segment, which pools by itself."
+            )
+        return self.embeddings[name]
+
+    def _require_one_size(self, what: str) -> None:
+        if len(self) and self.image_size == (0, 0):
+            raise InputError(
+                f"{what} needs segments of one picture; these come from pictures of different "
+                "sizes. Select one picture first: segments[segments.image_ids == name]."
+            )
+
+    # -- changing -----------------------------------------------------------------------------
+
+    def with_labels(
+        self, labels: np.ndarray, class_names: Mapping[int, str] | None = None
+    ) -> Segments:
+        """The same segments with other class ids, int (N,), and optionally their names."""
+        names = self.class_names if class_names is None else class_names
+        return replace(self, labels=np.asarray(labels, dtype=np.int64), class_names=names)
+
+    def with_embedding(self, name: str, vectors: np.ndarray) -> Segments:
+        """The same segments with the vectors (N, D) added, or replaced, under `name`."""
+        return replace(self, embeddings={**self.embeddings, name: vectors})
+
+    @classmethod
+    def concat(cls, parts: Sequence[Segments]) -> Segments:
+        """Put segments of several pictures (or runs) into one table, in order.
+
+        Embeddings that not all parts have are left out. Parts without segments are skipped.
+        """
+        full = [part for part in parts if len(part)] or list(parts[:1])
+        if not full:
+            return cls()
+        shared = [k for k in full[0].embeddings if all(k in p.embeddings for p in full)]
+        sizes = {part.image_size for part in full}
+        ids = {part.image_id for part in full}
+        names: dict[int, str] = {}
+        for part in full:
+            names.update(part.class_names)
+        columns = {
+            name: np.concatenate([part._column(name) for part in full])
+            for name in (
+                "boxes", "areas", "predicted_iou", "stability_score", "points", "labels",
+                "image_ids",
+            )
+        }  # fmt: skip
+        return cls(
+            rles=[rle for part in full for rle in part.rles],
+            embeddings={k: np.concatenate([p.embeddings[k] for p in full]) for k in shared},
+            image_size=sizes.pop() if len(sizes) == 1 else (0, 0),
+            image_id=ids.pop() if len(ids) == 1 else "",
+            class_names=names,
+            provenance=full[0].provenance,
+            **columns,
+        )
+
+    # -- in and out ---------------------------------------------------------------------------
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """The records of SAM's automatic mask generator, with COCO RLE masks.
+
+        Boxes become XYWH as in `SamAutomaticMaskGenerator`, whose width and height are one pixel
+        smaller than the half-open box (it measures from pixel centre to pixel centre).
+        """
+        height, width = self.image_size
+        records = []
+        for i, rle in enumerate(self.rles):
+            x0, y0, x1, y1 = (float(v) for v in self._column("boxes")[i])
+            records.append(
+                {
+                    "segmentation": dict(rle),
+                    "area": int(self._column("areas")[i]),
+                    "bbox": [x0, y0, max(x1 - x0 - 1, 0.0), max(y1 - y0 - 1, 0.0)],
+                    "predicted_iou": float(self._column("predicted_iou")[i]),
+                    "point_coords": [[float(v) for v in self._column("points")[i]]],
+                    "stability_score": float(self._column("stability_score")[i]),
+                    "crop_box": [0, 0, width, height],
+                }
+            )
+        return records
+
+    @classmethod
+    def from_records(
+        cls,
+        records: Sequence[Mapping[str, Any]],
+        image_size: tuple[int, int] | None = None,
+        image_id: str = "",
+    ) -> Segments:
+        """Take the records of SAM's automatic mask generator, in any of its output modes.
+
+        Args:
+            records: Dicts with "segmentation" (binary mask, uncompressed or COCO RLE) and
+                optionally "predicted_iou", "stability_score", "point_coords".
+            image_size: (H, W); needed only when `records` is empty.
+            image_id: Name of the picture.
+        """
+        rles = []
+        for i, record in enumerate(records):
+            if "segmentation" not in record:
+                raise FormatError(
+                    f"Expected records of SAM's mask generator; record {i} has no field "
+                    f"'segmentation', only {sorted(record)}."
+                )
+            value = record["segmentation"]
+            rles.append(
+                masks.compress(dict(value))
+                if isinstance(value, Mapping)
+                else masks.encode(np.asarray(value))
+            )
+        nowhere = [[np.nan, np.nan]]
+        return cls(
+            rles=rles,  # type: ignore[arg-type]
+            predicted_iou=np.array([r.get("predicted_iou", np.nan) for r in records], np.float32),
+            stability_score=np.array(
+                [r.get("stability_score", np.nan) for r in records], np.float32
+            ),
+            points=np.array([r.get("point_coords", nowhere)[0] for r in records], np.float32),
+            image_size=image_size or (0, 0),
+            image_id=image_id,
+        )
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row per segment: numbers, class and name; without masks and vectors."""
+        boxes, points = self._column("boxes"), self._column("points")
+        labels = self._column("labels")
+        return pd.DataFrame(
+            {
+                "image_id": self._column("image_ids").astype(str),
+                "label": labels,
+                "class_name": [self.class_name(int(label)) for label in labels],
+                "area": self._column("areas"),
+                "x0": boxes[:, 0],
+                "y0": boxes[:, 1],
+                "x1": boxes[:, 2],
+                "y1": boxes[:, 3],
+                "predicted_iou": self._column("predicted_iou"),
+                "stability_score": self._column("stability_score"),
+                "point_x": points[:, 0],
+                "point_y": points[:, 1],
+            }
+        )
+
+    def class_name(self, label: int) -> str:
+        """The name of a class: as given by a person, else "class 3", or "noise" for -1."""
+        default = "noise" if label == -1 else f"class {label}"
+        return self.class_names.get(label, default)
+
+    def to_arrow(self) -> pa.Table:
+        """The whole table, masks and vectors included, as Arrow columns."""
+        frame = self.to_pandas()
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+        for name, values in (
+            ("mask_height", [rle["size"][0] for rle in self.rles]),
+            ("mask_width", [rle["size"][1] for rle in self.rles]),
+        ):
+            table = table.append_column(name, pa.array(values, pa.int32()))
+        counts = [rle["counts"] for rle in self.rles]
+        table = table.append_column("mask_counts", pa.array(counts, pa.string()))
+        for name, vectors in self.embeddings.items():
+            flat = pa.array(vectors.ravel(), pa.float32())
+            column = pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
+            table = table.append_column(f"embedding_{name}", column)
+        meta = {
+            "version": _FORMAT_VERSION,
+            "image_size": list(self.image_size),
+            "image_id": self.image_id,
+            "class_names": {str(k): v for k, v in self.class_names.items()},
+            "provenance": dict(self.provenance),
+        }
+        return table.replace_schema_metadata({_META_KEY: json.dumps(meta).encode()})
+
+    @classmethod
+    def from_arrow(cls, table: pa.Table) -> Segments:
+        """The inverse of `to_arrow`."""
+        metadata = table.schema.metadata or {}
+        if _META_KEY not in metadata:
+            raise FormatError(
+                "Expected a table written by Segments.to_arrow or to_parquet; it has no "
+                "'samlab.segments' metadata. Columns: " + ", ".join(table.column_names)
+            )
+        meta = json.loads(metadata[_META_KEY])
+        if meta["version"] > _FORMAT_VERSION:
+            raise FormatError(
+                f"Expected format version {_FORMAT_VERSION} or lower, got {meta['version']}. "
+                "The file was written by a newer samlab: upgrade samlab."
+            )
+        columns = {name: table[name].to_numpy(zero_copy_only=False) for name in _NUMBERS}
+        sizes = zip(table["mask_height"].to_pylist(), table["mask_width"].to_pylist(), strict=True)
+        rles = [
+            {"size": list(size), "counts": counts}
+            for size, counts in zip(sizes, table["mask_counts"].to_pylist(), strict=True)
+        ]
+        vectors = {}
+        for name in table.column_names:
+            if name.startswith("embedding_"):
+                width = table.schema.field(name).type.list_size
+                flat = table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+                vectors[name.removeprefix("embedding_")] = flat.reshape(-1, width)
+        return cls(
+            rles=rles,
+            boxes=np.stack([columns[c] for c in ("x0", "y0", "x1", "y1")], axis=1),
+            areas=columns["area"],
+            predicted_iou=columns["predicted_iou"],
+            stability_score=columns["stability_score"],
+            points=np.stack([columns["point_x"], columns["point_y"]], axis=1),
+            labels=columns["label"],
+            embeddings=vectors,
+            image_size=(meta["image_size"][0], meta["image_size"][1]),
+            image_id=meta["image_id"],
+            image_ids=np.array(table["image_id"].to_pylist(), object),
+            class_names={int(k): v for k, v in meta["class_names"].items()},
+            provenance=meta["provenance"],
+        )
+
+    def to_parquet(self, path: str | Path) -> Path:
+        """Write everything to one Parquet file; whole or not at all. Returns the path."""
+        path = Path(path)
+        temporary = path.with_name(f".{path.name}.tmp")
+        try:
+            pq.write_table(self.to_arrow(), temporary)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return path
+
+    @classmethod
+    def from_parquet(cls, path: str | Path) -> Segments:
+        """Read a file written by `to_parquet`."""
+        try:
+            table = pq.read_table(path)
+        except FileNotFoundError:
+            raise FormatError(f"No segments at '{path}': the file does not exist.") from None
+        except pa.ArrowInvalid as error:
+            raise FormatError(
+                f"'{path}' is not a Parquet file, or is damaged: {error}. "
+                "Write it again with Segments.to_parquet."
+            ) from None
+        return cls.from_arrow(table)
+
+
+_NUMBERS = (
+    "label", "area", "x0", "y0", "x1", "y1", "predicted_iou", "stability_score", "point_x",
+    "point_y",
+)  # fmt: skip
+
+
+def _frozen(array: np.ndarray) -> np.ndarray:
+    """A read-only view (or copy, where the array is not ours to freeze)."""
+    if array.flags.writeable:
+        array = array.copy()
+        array.flags.writeable = False
+    return array
