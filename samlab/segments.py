@@ -86,6 +86,9 @@ class Segments:
             given = getattr(self, name)
             value = np.full(shape, fill, dtype) if given is None else given
             self._set(name, value, shape, dtype)
+        pictures = set(self._column("image_ids").tolist())
+        if not self.image_id and len(pictures) == 1:
+            object.__setattr__(self, "image_id", str(pictures.pop()))
         vectors = {}
         for name, value in dict(self.embeddings).items():
             array = np.ascontiguousarray(np.asarray(value, dtype=np.float32))
