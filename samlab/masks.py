@@ -58,7 +58,11 @@ def area(rles: Sequence[Rle]) -> np.ndarray:
     """Areas in pixels, int64 (N,)."""
     if len(rles) == 0:
         return np.zeros(0, np.int64)
-    return np.asarray(coco.area([_to_bytes(r) for r in rles]), dtype=np.int64)
+    # In groups: pycocotools 2.0.11 writes the number of masks into a uint8 (_mask.pyx, area), which
+    # NumPy 2 refuses from 256 on.
+    groups = (rles[i : i + 255] for i in range(0, len(rles), 255))
+    parts = [coco.area([_to_bytes(r) for r in group]) for group in groups]
+    return np.concatenate(parts).astype(np.int64)
 
 
 def boxes(rles: Sequence[Rle]) -> np.ndarray:

@@ -76,3 +76,9 @@ def test_wrong_shape_and_size_are_named() -> None:
         masks.encode(np.zeros(3, bool))
     with pytest.raises(InputError, match=r"size \(4, 5\) \(H, W\), got \(2, 2\) for mask 0"):
         masks.check_sizes([masks.encode(np.ones((2, 2), bool))], (4, 5))
+
+
+@pytest.mark.parametrize("n", [255, 256, 600])
+def test_area_of_more_masks_than_a_uint8_counts(n) -> None:
+    rles = [masks.encode(np.eye(3, dtype=bool))] * n
+    assert masks.area(rles).tolist() == [3] * n
