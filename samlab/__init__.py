@@ -11,12 +11,37 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-__all__ = ["SamlabError", "Segments", "__version__", "read_image"]
+__all__ = [
+    "SamlabError",
+    "Segments",
+    "__version__",
+    "class_table",
+    "interactive_projection",
+    "overlay",
+    "plot_class_panels",
+    "plot_classes",
+    "plot_heat_map",
+    "plot_k_distances",
+    "plot_projection",
+    "plot_segments",
+    "plot_sweep",
+    "read_image",
+]
 
 #: Public name -> module that defines it.
 _HOME = {
     "SamlabError": "samlab.errors",
     "Segments": "samlab.segments",
+    "class_table": "samlab.view.tables",
+    "interactive_projection": "samlab.view.interactive",
+    "overlay": "samlab.view.overlay",
+    "plot_class_panels": "samlab.view.plots",
+    "plot_classes": "samlab.view.plots",
+    "plot_heat_map": "samlab.view.plots",
+    "plot_k_distances": "samlab.view.plots",
+    "plot_projection": "samlab.view.plots",
+    "plot_segments": "samlab.view.plots",
+    "plot_sweep": "samlab.view.plots",
     "read_image": "samlab.images",
 }
 

@@ -1,0 +1,386 @@
+"""Pictures are compared by what they show: colours at known pixels, counts, and names."""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import b64decode
+from io import BytesIO
+from types import SimpleNamespace
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from samlab import Segments, masks
+from samlab.errors import InputError, SamlabError
+from samlab.view import interactive, overlay, palette, plots, tables
+from samlab.view.figure import NotebookFigure
+
+PAYLOADS = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "</script><script>alert(1)</script>",
+    '"><svg onload=alert(1)>',
+    "<a href='javascript:alert(1)'>x</a>",
+    "{{7*7}}",
+    "%{customdata[0]}",
+    "$\\frac{1}{0",
+    "line\nbreak <b>",
+    "&lt;i&gt;",
+]
+
+
+def box(h: int, w: int, y0: int, y1: int, x0: int, x1: int) -> np.ndarray:
+    mask = np.zeros((h, w), bool)
+    mask[y0:y1, x0:x1] = True
+    return mask
+
+
+@pytest.fixture
+def image() -> np.ndarray:
+    return np.full((40, 60, 3), 128, np.uint8)
+
+
+@pytest.fixture
+def segments() -> Segments:
+    """Left half (class 0), a square inside it (class 1), a square at the right (noise)."""
+    shapes = [box(40, 60, 10, 20, 10, 20), box(40, 60, 0, 40, 0, 30), box(40, 60, 5, 15, 40, 50)]
+    return Segments(
+        rles=[masks.encode(m) for m in shapes],
+        labels=np.array([1, 0, -1]),
+        predicted_iou=np.array([0.9, 0.8, 0.7]),
+        embeddings={"sam": np.eye(3, 8, dtype=np.float32)},
+        image_id="demo.png",
+    )
+
+
+@pytest.fixture
+def empty() -> Segments:
+    return Segments(image_size=(40, 60), embeddings={"sam": np.zeros((0, 8))})
+
+
+CLUSTERING = SimpleNamespace(
+    k_distances=np.array([0.02, 0.01, 0.2]), eps=0.05, labels=np.array([1, 0, -1]),
+    noise_fraction=1 / 3,
+)  # fmt: skip
+
+
+def drawn_text(figure: Figure) -> str:
+    import matplotlib.text
+
+    return "\n".join(t.get_text() for t in figure.findobj(matplotlib.text.Text))
+
+
+def shown_pixels(figure: Figure) -> np.ndarray:
+    return np.asarray(figure.axes[0].images[0].get_array())
+
+
+# -- palette --------------------------------------------------------------------------------------
+
+
+def test_the_first_twelve_classes_differ_for_colour_blind_readers():
+    # Machado, Oliveira and Fernandes 2009, severity 1.0, on linear RGB.
+    protan = [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216],
+              [-0.003882, -0.048116, 1.051998]]  # fmt: skip
+    deutan = [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
+              [-0.011820, 0.042940, 0.968881]]  # fmt: skip
+    srgb = palette.class_colors(np.arange(12)) / 255
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    for vision in (np.eye(3), np.array(protan), np.array(deutan)):
+        lab = oklab(np.clip(linear @ vision.T, 0, 1))
+        distance = np.linalg.norm(lab[:, None] - lab[None], axis=-1)
+        assert distance[np.triu_indices(12, 1)].min() > 0.07
+
+
+def oklab(linear: np.ndarray) -> np.ndarray:
+    lms = [[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566],
+           [0.0883024619, 0.2817188376, 0.6299787005]]  # fmt: skip
+    lab = [[0.2104542553, 0.7936177850, -0.0040720468], [1.9779984951, -2.4285922050, 0.4505937099],
+           [0.0259040371, 0.7827717662, -0.8086757660]]  # fmt: skip
+    return np.cbrt(linear @ np.array(lms).T) @ np.array(lab).T
+
+
+def test_seventy_two_classes_have_seventy_two_colours_and_none_is_noise():
+    colors = {tuple(c) for c in palette.class_colors(np.arange(72)).tolist()}
+    assert len(colors) == 72
+    assert palette.NOISE not in colors
+    assert tuple(palette.class_colors(np.array(-1))) == palette.NOISE
+
+
+def test_segment_colours_round_trip_through_oklab():
+    colors = palette.segment_colors(30) / 255
+    linear = np.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4)
+    inside = (colors > 0.01).all(axis=1) & (colors < 0.99).all(axis=1)  # not clipped to the gamut
+    assert inside.sum() > 10
+    lightness = oklab(linear)[:, 0]
+    expected = np.array([0.72, 0.60, 0.82])[np.arange(30) % 3]
+    np.testing.assert_allclose(lightness[inside], expected[inside], atol=0.01)
+
+
+# -- overlays -------------------------------------------------------------------------------------
+
+
+def test_overlay_blends_class_colours_smallest_on_top(segments, image):
+    out = overlay.overlay(segments, image, alpha=0.5, outline=False)
+    for (x, y), label in {(5, 5): 0, (15, 15): 1}.items():
+        expected = (128 + palette.class_colors(np.array(label)).astype(float)) / 2
+        np.testing.assert_allclose(out[y, x], expected, atol=1)
+    np.testing.assert_array_equal(out[30, 55], image[30, 55])  # no segment there
+    grey = out[10, 45].astype(int)
+    assert 128 < grey[0] < 139  # noise is painted, faintly, in grey
+    assert len(set(grey)) == 1
+
+
+def test_overlay_alpha_zero_without_outline_leaves_a_grey_picture_alone(segments, image):
+    out = overlay.overlay(segments, image, alpha=0, outline=False)
+    np.testing.assert_array_equal(out, image)
+
+
+def test_outline_is_one_pixel_in_the_colour_of_the_class(segments, image):
+    out = overlay.overlay(segments, image, alpha=0.5)
+    np.testing.assert_array_equal(out[15, 10], palette.class_colors(np.array(1)))
+    np.testing.assert_allclose(
+        out[15, 11], (128 + palette.class_colors(np.array(1)).astype(float)) / 2, atol=1
+    )
+
+
+def test_scaled_index_map_keeps_order_areas_and_the_smallest_mask():
+    dot = box(40, 60, 8, 9, 8, 9)
+    parts = [box(40, 60, 0, 40, 0, 30), dot, box(40, 60, 4, 20, 4, 20)]
+    segments = Segments(rles=[masks.encode(m) for m in parts])
+    large = overlay.index_map(segments, 4.0)
+    assert large.shape == (160, 240)
+    assert large[30, 60] == 2
+    assert large[34, 34] == 1
+    assert large[100, 60] == 0
+    assert large[100, 200] == -1
+    assert abs((large == 2).sum() + (large == 1).sum() - 16 * 16 * 16) <= 0.02 * 16 * 16 * 16
+    small = overlay.index_map(segments, 0.25)
+    assert small.shape == (10, 15)
+    assert (small == 1).sum() >= 1  # a single pixel survives shrinking
+
+
+def test_wrong_picture_is_refused_by_name(segments):
+    with pytest.raises(InputError, match=r"60 x 40 pixels; got one of 10 x 20"):
+        overlay.overlay(segments, np.zeros((20, 10), np.uint8))
+    with pytest.raises(InputError, match="by='class' or by='segment', got 'area'"):
+        overlay.overlay(segments, np.zeros((40, 60), np.uint8), by="area")
+    with pytest.raises(InputError, match=r"from 0 to 1, got 2"):
+        overlay.overlay(segments, np.zeros((40, 60), np.uint8), alpha=2)
+
+
+def test_class_cut_out_keeps_the_class_and_shadows_the_rest(segments, rng):
+    photo = rng.integers(0, 255, (40, 60, 3), dtype=np.uint8)
+    out = overlay.class_cut_out(segments, photo, 1)
+    np.testing.assert_array_equal(out[12:18, 12:18], photo[12:18, 12:18])
+    outside = out[30:, 40:].astype(int)
+    assert (outside[..., 0] == outside[..., 2]).all()
+    assert outside.min() > 190
+
+
+def test_heat_overlay_puts_bright_where_the_heat_is(image):
+    heat = np.array([[0.0, 1.0], [0.0, np.nan]])
+    out = overlay.heat_overlay(image, heat).astype(int)
+    assert out[5, 55].sum() > out[5, 5].sum() + 100
+    np.testing.assert_array_equal(out[38, 58], image[38, 58])
+    with pytest.raises(InputError, match=r"heat map of shape \(h, w\), got \(4,\)"):
+        overlay.heat_overlay(image, np.zeros(4))
+
+
+def test_constant_and_empty_heat_are_fine(image):
+    assert overlay.heat_overlay(image, np.ones((3, 3))).shape == image.shape
+    assert overlay.heat_overlay(image, np.full((3, 3), np.nan)).shape == image.shape
+
+
+# -- figures --------------------------------------------------------------------------------------
+
+
+def all_figures(segments: Segments, image: np.ndarray, clustering: object) -> dict[str, Figure]:
+    points = np.arange(2.0 * len(segments)).reshape(-1, 2)
+    return {
+        "segments": plots.plot_segments(segments, image),
+        "classes": plots.plot_classes(segments, image),
+        "panels": plots.plot_class_panels(segments, image),
+        "k": plots.plot_k_distances(clustering),
+        "map": plots.plot_projection(segments, points),
+        "sweep": plots.plot_sweep([clustering]),
+        "heat": plots.plot_heat_map(image, np.eye(8), query=segments[:1]),
+    }
+
+
+def test_every_figure_draws_and_changes_no_global_state(segments, image, empty):
+    import matplotlib.pyplot as plt
+
+    matplotlib.use("Agg")
+    before, open_figures = matplotlib.rcParams.copy(), plt.get_fignums()
+    nothing = SimpleNamespace(
+        k_distances=np.zeros(0), eps=None, labels=np.zeros(0, int), noise_fraction=0.0
+    )
+    runs = [(segments, CLUSTERING), (empty, nothing), (Segments(image_size=(40, 60)), nothing)]
+    for these, clustering in runs:
+        figures = all_figures(these, image, clustering if clustering.eps else CLUSTERING)
+        figures["none"] = plots.plot_k_distances(nothing)
+        figures["no sweep"] = plots.plot_sweep([])
+        for name, figure in figures.items():
+            data, size = figure._rendered("png")
+            assert len(data) > 1000, name
+            assert size["width"] > 100, name
+    assert matplotlib.rcParams == before
+    assert plt.get_fignums() == open_figures
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (3000, 2)])
+def test_extreme_pictures_draw(shape):
+    segments = Segments(rles=[masks.encode(np.ones(shape, bool))], labels=np.array([0]))
+    pixels = np.zeros(shape, np.uint8)
+    for figure in (
+        plots.plot_classes(segments, pixels),
+        plots.plot_class_panels(segments, pixels),
+        plots.plot_segments(segments, pixels),
+    ):
+        _, size = figure._rendered("jpeg")
+        assert 0 < size["width"] < 2000
+        assert 0 < size["height"] < 2000
+
+
+def test_figure_shows_itself_in_a_notebook_without_pyplot(segments, image, monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda data, **more: shown.append((data, more)))
+    plots.plot_segments(segments, image)._ipython_display_()
+    ((data, more),) = shown
+    assert set(data) == {"image/jpeg", "text/plain"}
+    picture = Image.open(BytesIO(b64decode(data["image/jpeg"])))
+    size = more["metadata"]["image/jpeg"]
+    assert abs(picture.width - 2 * size["width"]) <= 1  # sharp on a screen of twice the density
+    assert size["width"] > 300
+
+
+def test_user_axes_are_drawn_into_and_their_figure_comes_back(segments, image):
+    mine = NotebookFigure()
+    ax = mine.add_subplot()
+    assert plots.plot_classes(segments, image, ax=ax) is mine
+    assert len(ax.images) == 1
+
+
+def test_legend_names_classes_with_counts_and_noise_last(segments, image):
+    named = segments.with_labels([0, 0, -1], {0: "coin"})
+    legend = plots.plot_classes(named, image).axes[0].get_legend()
+    assert [t.get_text().split() for t in legend.get_texts()] == [["coin", "2"], ["noise", "1"]]
+    colors = [handle.get_facecolor()[:3] for handle in legend.legend_handles]
+    np.testing.assert_allclose(np.array(colors) * 255, palette.class_colors(np.array([0, -1])))
+
+
+def test_legend_of_many_classes_is_cut_and_says_so(image):
+    one = masks.encode(np.ones((40, 60), bool))
+    labels = np.concatenate([np.arange(30), [7]])
+    legend = plots.plot_classes(
+        Segments(rles=[one] * 31, labels=labels), image, max_legend=5
+    ).axes[0].get_legend()  # fmt: skip
+    texts = [t.get_text() for t in legend.get_texts()]
+    assert len(texts) == 6
+    assert "class 7   2" in texts
+    assert texts[-1] == "25 more classes   25"
+
+
+@pytest.mark.parametrize("name", PAYLOADS)
+def test_hostile_names_are_only_text_in_figures(name, segments, image):
+    named = segments.with_labels(segments.labels, {0: name, 1: "ok"})
+    for figure in (
+        plots.plot_classes(named, image, title=name),
+        plots.plot_class_panels(named, image),
+        plots.plot_projection(named, np.zeros((3, 2))),
+    ):
+        assert len(figure._rendered("png")[0]) > 1000
+    assert plots.plain("$x$") == r"\$x\$"
+
+
+def test_panels_show_each_class_and_skip_noise(segments, image):
+    figure = plots.plot_class_panels(segments, image)
+    text = drawn_text(figure)
+    assert "class 0" in text
+    assert "class 1" in text
+    assert "noise" not in text
+    assert "1 · 45.8 %" in text  # 40 x 30 without the 10 x 10 on top of it, of 40 x 60
+    assert "smaller classes" in drawn_text(plots.plot_class_panels(segments, image, max_classes=1))
+
+
+def test_k_distance_figure_marks_eps_and_counts_core_points():
+    text = drawn_text(plots.plot_k_distances(CLUSTERING))
+    assert "eps = 0.05" in text
+    assert "2 of 3 below eps" in text
+
+
+def test_sweep_draws_classes_and_noise_sorted_by_eps():
+    runs = [
+        SimpleNamespace(eps=0.2, labels=np.array([0, 0, 0]), noise_fraction=0.0),
+        SimpleNamespace(eps=0.1, labels=np.array([0, 1, -1]), noise_fraction=1 / 3),
+    ]
+    upper, lower = plots.plot_sweep(runs).axes
+    np.testing.assert_allclose(upper.lines[0].get_xydata(), [[0.1, 2], [0.2, 1]])
+    np.testing.assert_allclose(lower.lines[0].get_xydata(), [[0.1, 100 / 3], [0.2, 0]])
+
+
+def test_projection_paints_points_in_class_colours_noise_first(segments):
+    points = np.array([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]])
+    (dots,) = plots.plot_projection(segments, points).axes[0].collections
+    expected = palette.class_colors(np.array([-1, 1, 0]))
+    np.testing.assert_allclose(dots.get_facecolor()[:, :3] * 255, expected)
+    np.testing.assert_allclose(dots.get_offsets(), points[[2, 0, 1]])
+    with pytest.raises(SamlabError, match=r"shape \(3, 2\); got \(2, 2\)"):
+        plots.plot_projection(segments, points[:2])
+
+
+# -- plotly and tables ----------------------------------------------------------------------------
+
+
+def test_interactive_projection_carries_facts_of_every_segment(segments, image):
+    figure = interactive.interactive_projection(segments, image, np.zeros((3, 2)))
+    facts = [row for trace in figure.data for row in trace.customdata]
+    assert len(facts) == 2 * 3
+    assert [0, "class 1", "100", "0.90", "unknown"] in [list(row) for row in facts]
+    assert [trace.marker.color for trace in figure.data][::2] == [
+        palette.hex_color(-1), palette.hex_color(0), palette.hex_color(1)
+    ]  # fmt: skip
+    assert figure.layout.images[0].source.startswith("data:image/jpeg;base64,")
+    inside = next(t for t in figure.data if t.xaxis == "x" and t.legendgroup == "1")
+    assert segments.mask(0)[int(inside.y[0]), int(inside.x[0])]
+
+
+def test_interactive_projection_of_nothing_and_without_a_picture(segments, empty, image):
+    assert len(interactive.interactive_projection(empty, image).data) == 0
+    assert len(interactive.interactive_projection(segments, points=np.zeros((3, 2))).data) == 3
+
+
+@pytest.mark.parametrize("name", PAYLOADS)
+def test_hostile_names_are_only_text_in_html(name, segments, image):
+    named = segments.with_labels(segments.labels, {0: name})
+    figure = interactive.interactive_projection(named, image, np.zeros((3, 2)))
+    own = figure.to_html(full_html=False, include_plotlyjs=False)
+    assert own.count("<script") == own.count("</script>")
+    assert not re.search(r"<(img|svg|a|b|i)\b", own)
+    names = [t["name"] for t in json.loads(figure.to_json())["data"]]
+    assert not any("<" in n for n in names)
+    table = tables.class_table_html(named)
+    assert set(re.findall(r"<(\w+)", table)) == {
+        "table", "thead", "tbody", "tr", "th", "td", "span"
+    }  # fmt: skip
+
+
+def test_figure_html_needs_no_network(segments):
+    figure = interactive.interactive_projection(segments, points=np.zeros((3, 2)))
+    html = interactive.figure_html(figure)
+    assert not re.search(r"<(script|link|img)[^>]+(src|href)=", html)
+    assert html.count("Plotly.newPlot") >= 1
+
+
+def test_class_table_counts_and_sorts(segments, empty):
+    table = tables.class_table(segments)
+    assert table.index.tolist() == [0, 1, -1]
+    assert table["segments"].tolist() == [1, 1, 1]
+    np.testing.assert_allclose(table["area_share"], [1100 / 2400, 100 / 2400, 100 / 2400])
+    np.testing.assert_allclose(table["mean_predicted_iou"], [0.8, 0.9, 0.7], atol=1e-6)
+    assert tables.class_table(empty).empty
+    assert tables.class_table_html(empty) == ""
