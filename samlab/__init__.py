@@ -25,7 +25,11 @@ __all__ = [
     "plot_projection",
     "plot_segments",
     "plot_sweep",
+    "read_bdd100k",
+    "read_coco",
     "read_image",
+    "read_label_maps",
+    "read_voc",
 ]
 
 #: Public name -> module that defines it.
@@ -42,7 +46,11 @@ _HOME = {
     "plot_projection": "samlab.view.plots",
     "plot_segments": "samlab.view.plots",
     "plot_sweep": "samlab.view.plots",
+    "read_bdd100k": "samlab.formats.bdd100k",
+    "read_coco": "samlab.formats.coco",
     "read_image": "samlab.images",
+    "read_label_maps": "samlab.formats.label_maps",
+    "read_voc": "samlab.formats.voc",
 }
 
 

@@ -1,0 +1,1 @@
+"""Other people's files: labelled pictures in, segments out."""

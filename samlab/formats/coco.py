@@ -1,0 +1,193 @@
+"""COCO: `instances_*.json` in (https://cocodataset.org/#format-data)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco
+
+from samlab.errors import FormatError
+from samlab.formats.json_files import field_of, list_of, load_json
+from samlab.formats.labelled import LabelledImages, RawObject, Reading
+from samlab.masks import Rle, compress
+
+_KIND = "COCO"
+
+
+def read_coco(
+    annotations: str | Path | Mapping[str, Any], images: str | Path, *, crowds: bool = False
+) -> LabelledImages:
+    """Read COCO object detection or instance segmentation labels.
+
+    Boxes become XYXY half-open (`x, y, x + width, y + height`). Polygons and run lengths become
+    masks; where an annotation has no `bbox`, its mask's box is taken.
+
+    Args:
+        annotations: The JSON file, or its content as a dict.
+        images: The folder that `file_name` is relative to.
+        crowds: Also take annotations with `iscrowd = 1`, which mark groups, not objects.
+
+    Returns:
+        The pictures, in the order of the file; `.report` counts what was left out.
+
+    Raises:
+        FormatError: A field is missing or of the wrong kind; no picture could be used.
+    """
+    if isinstance(annotations, Mapping):
+        where, content = "the dict", annotations
+    else:
+        where, content = f"'{annotations}'", load_json(annotations, _KIND)
+    if isinstance(content, list):
+        raise FormatError(
+            f"{where} is not COCO: expected an object with 'images', 'annotations' and "
+            "'categories', got a list. For a BDD100K frame list use read_bdd100k; COCO results "
+            "(a list of detections) carry no file names."
+        )
+    names = _categories(list_of(content, "categories", where, _KIND), where)
+    pictures = _pictures(list_of(content, "images", where, _KIND), where)
+    reading = Reading(where.strip("'"), images)
+    _note_duplicates(names, reading)
+    objects: dict[Any, list[RawObject]] = {key: [] for key in pictures}
+    for i, entry in enumerate(list_of(content, "annotations", where, _KIND)):
+        place = f"{where}, annotations[{i}]"
+        image_id = field_of(entry, "image_id", place, _KIND)
+        category = field_of(entry, "category_id", place, _KIND)
+        label = f"annotation {entry.get('id', i)}"
+        if not _known(image_id, pictures):
+            reading.report.leave_out("object", "its image_id is not among the images", label)
+        elif not _known(category, names):
+            reading.report.leave_out("object", "its category_id is not a category", label)
+        elif entry.get("iscrowd") and not crowds:
+            reading.report.leave_out("object", "it is a crowd (iscrowd = 1)", label)
+        else:
+            objects[image_id].append(_object(entry, label, names[category]))
+    for key, entry in pictures.items():
+        reading.add(entry["file_name"], objects[key], _size(entry))
+    return reading.done(names.values())
+
+
+def _categories(entries: Any, where: str) -> dict[Any, str]:
+    names: dict[Any, str] = {}
+    for i, entry in enumerate(entries):
+        place = f"{where}, categories[{i}]"
+        key = field_of(entry, "id", place, _KIND)
+        if not isinstance(key, (int, str)) or key in names:
+            raise FormatError(f"{place} is not COCO: the id {key!r} is not a number of its own.")
+        names[key] = str(field_of(entry, "name", place, _KIND))
+    return names
+
+
+def _pictures(entries: Any, where: str) -> dict[Any, Mapping[str, Any]]:
+    pictures: dict[Any, Mapping[str, Any]] = {}
+    for i, entry in enumerate(entries):
+        place = f"{where}, images[{i}]"
+        key = field_of(entry, "id", place, _KIND)
+        field_of(entry, "file_name", place, _KIND)
+        if not isinstance(key, (int, str)) or key in pictures:
+            raise FormatError(f"{place} is not COCO: the id {key!r} is not a number of its own.")
+        pictures[key] = entry
+    return pictures
+
+
+def _known(key: Any, table: Mapping[Any, Any]) -> bool:
+    return isinstance(key, (int, str)) and key in table
+
+
+def _note_duplicates(names: Mapping[Any, str], reading: Reading) -> None:
+    for name in dict.fromkeys(names.values()):
+        keys = [str(key) for key, other in names.items() if other == name]
+        if len(keys) > 1:
+            reading.report.notes.append(
+                f"The categories {', '.join(keys)} have the same name '{name}': taken as one class."
+            )
+
+
+def _size(entry: Mapping[str, Any]) -> tuple[int, int] | None:
+    height, width = entry.get("height"), entry.get("width")
+    if isinstance(height, (int, float)) and isinstance(width, (int, float)) and height and width:
+        return round(height), round(width)
+    return None
+
+
+def _object(entry: Mapping[str, Any], label: str, name: str) -> RawObject:
+    box = entry.get("bbox")
+    if isinstance(box, list) and len(box) == 4:
+        try:
+            x, y, width, height = (float(v) for v in box)
+            box = [x, y, x + width, y + height]
+        except (TypeError, ValueError):
+            pass  # counted as broken by the reading
+    value = entry.get("segmentation")
+    if not value:
+        return RawObject(label, name, box or None)
+    return RawObject(label, name, box or None, partial(read_mask, value))
+
+
+def read_mask(value: Any, size: tuple[int, int]) -> Rle:
+    """A COCO `segmentation` (polygons, run lengths plain or compressed) as RLE of (H, W).
+
+    Raises:
+        FormatError: It is none of these, or belongs to a picture of another size.
+    """
+    if isinstance(value, Mapping):
+        return _run_lengths(value, size)
+    if not isinstance(value, list):
+        raise FormatError("its mask is neither polygons nor run lengths")
+    polygons = []
+    for polygon in value:
+        try:
+            corners = np.asarray(polygon, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise FormatError("its polygon is not a list of numbers") from None
+        if corners.ndim != 1 or len(corners) < 6 or len(corners) % 2:
+            raise FormatError("its polygon is not a list of at least three x, y pairs")
+        if not np.isfinite(corners).all() or np.abs(corners).max() > 1e6:
+            raise FormatError("its polygon lies nowhere near the picture")
+        polygons.append(corners.tolist())
+    rle = compress(coco.merge(coco.frPyObjects(polygons, *size)))
+    if coco.area({**rle, "counts": rle["counts"].encode()}) == 0:
+        raise FormatError("its polygon covers no pixel")
+    return rle
+
+
+def _run_lengths(value: Mapping[str, Any], size: tuple[int, int]) -> Rle:
+    counts = value.get("counts")
+    if value.get("size") != [*size]:
+        raise FormatError(f"its run lengths have another size than the picture's {[*size]}")
+    if isinstance(counts, str):
+        runs = _decode_counts(counts)
+    elif isinstance(counts, list) and all(isinstance(n, int) for n in counts):
+        runs = counts
+    else:
+        raise FormatError("its run lengths have no usable 'counts'")
+    # Checked here because pycocotools trusts them: bad ones write outside its own arrays.
+    if min(runs, default=-1) < 0 or sum(runs) != size[0] * size[1]:
+        raise FormatError("its run lengths do not add up to the picture")
+    if sum(runs[1::2]) == 0:
+        raise FormatError("its run lengths cover no pixel")
+    return compress({"size": [*size], "counts": runs})
+
+
+def _decode_counts(text: str) -> list[int]:
+    """COCO's compressed text to run lengths (cocoapi, common/maskApi.c, rleFrString)."""
+    runs: list[int] = []
+    value = shift = 0
+    for character in text:
+        code = ord(character) - 48
+        if not 0 <= code < 64 or shift > 60:
+            raise FormatError("its run lengths are not COCO's compressed text")
+        value |= (code & 31) << shift
+        shift += 5
+        if code & 32:
+            continue
+        if code & 16:
+            value -= 1 << shift
+        runs.append(value + runs[-2] if len(runs) > 2 else value)
+        value = shift = 0
+    if shift:
+        raise FormatError("its run lengths are cut short")
+    return runs
