@@ -13,6 +13,8 @@ from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from samlab.view.palette import class_colors
+
 #: Longest side, in pixels, at which pictures are composed for a figure.
 PICTURE_PIXELS = 1600
 INK, MUTED, FAINT = "#1b1f24", "#667079", "#d7dce1"
@@ -32,7 +34,12 @@ class NotebookFigure(Figure):
         photo = any(axes.images for axes in self.axes)
         mime = "image/jpeg" if photo else "image/png"
         data, size = self._rendered("jpeg" if photo else "png")
-        display({mime: data, "text/plain": repr(self)}, metadata={mime: size}, raw=True)
+        words = ". ".join(axes.get_title(loc="left") for axes in self.axes)
+        display(
+            {mime: data, "text/plain": repr(self)},
+            metadata={mime: {**size, "alt": words.replace("\\$", "$")}},
+            raw=True,
+        )
 
     def _rendered(self, kind: str) -> tuple[str, dict[str, int]]:
         """Base64 of the figure at twice its size, and the size at which it is to be shown."""
@@ -122,3 +129,21 @@ def heading(ax: Axes, title: str, note: str = "") -> None:
     ax.set_title(title)
     if note:
         ax.set_title(note, loc="right", fontsize=9.5, fontweight="normal", color=MUTED)
+
+
+def readable(label: int) -> tuple[float, ...]:
+    """A class colour dark enough for letters on white."""
+    color = class_colors(np.array(label)) / 255.0
+    bright = float(color @ [0.299, 0.587, 0.114])
+    return tuple((color * min(1.0, 0.5 / max(bright, 1e-6))).tolist())
+
+
+def note(ax: Axes, text: str) -> None:
+    """A quiet sentence in the middle of empty axes."""
+    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=MUTED)
+
+
+def count(n: int, noun: str) -> str:
+    """A number with its noun: 1 class, 2 classes."""
+    plural = {"class": "classes"}.get(noun, noun + "s")
+    return f"{n:,} {noun if n == 1 else plural}"

@@ -16,9 +16,9 @@ from PIL import Image
 from samlab import masks
 from samlab.images import ImageLike, read_image
 from samlab.segments import Segments
+from samlab.view.latent_plots import projected
 from samlab.view.overlay import overlay
 from samlab.view.palette import hex_color
-from samlab.view.plots import projected
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure, Scatter

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from samlab.segments import Segments
 from samlab.view.palette import hex_color
+
+if TYPE_CHECKING:
+    from samlab.latent.clusters import Clustering
 
 _COLUMNS = ["class_name", "segments", "area_share", "median_area", "mean_predicted_iou"]
 
@@ -78,3 +83,65 @@ def class_table_html(segments: Segments) -> str:
         f"<table class='samlab-table'><thead><tr>{head}</tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table>"
     )
+
+
+def summary_html(segments: Segments, clustering: Clustering, seconds: float | None = None) -> str:
+    """The few numbers a reader of a report looks for first, as a row of tiles.
+
+    Args:
+        segments: N segments with `labels`.
+        clustering: How they got them.
+        seconds: Time it all took.
+    """
+    height, width = segments.image_size
+    tiles = [
+        ("segments", f"{len(segments):,}"),
+        ("classes", f"{clustering.n_clusters:,}"),
+        ("in no class", f"{100 * clustering.noise_fraction:.0f} %"),
+        ("eps", f"{clustering.eps:.3g}" if np.isfinite(clustering.eps) else "–"),
+    ]
+    if np.isfinite(clustering.silhouette):
+        tiles.append(("silhouette", f"{clustering.silhouette:.2f}"))
+    tiles.append(("pixels", f"{width} × {height}"))
+    if seconds is not None:
+        tiles.append(("seconds", f"{seconds:.1f}"))
+    cells = "".join(
+        f"<div class='samlab-tile'><b style='font-size:1.5em'>{escape(value)}</b>"
+        f"<br><span style='color:#667079'>{escape(name)}</span></div>"
+        for name, value in tiles
+    )
+    note = ""
+    if len(segments) == 0:
+        note = (
+            "<p class='samlab-note'>No segment passed the thresholds. Lower pred_iou_thresh or "
+            "stability_score_thresh, or raise points_per_side.</p>"
+        )
+    elif clustering.n_clusters == 0:
+        note = (
+            "<p class='samlab-note'>No class was found: no segment has enough others near it. "
+            "Raise eps or lower min_samples.</p>"
+        )
+    elif clustering.reason != "given":
+        note = f"<p class='samlab-note'>eps: {escape(clustering.reason)}.</p>"
+    return (
+        "<div class='samlab-tiles' style='display:flex;flex-wrap:wrap;gap:.6em 2.2em'>"
+        f"{cells}</div>{note}"
+    )
+
+
+def facts_html(facts: Mapping[str, Any]) -> str:
+    """Names and values as a two-column HTML table; mappings inside are laid out flat, escaped."""
+    rows = "".join(
+        f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in _flat(facts)
+    )
+    return f"<table class='samlab-table samlab-facts'><tbody>{rows}</tbody></table>" if rows else ""
+
+
+def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    out: list[tuple[str, str]] = []
+    for name, value in facts.items():
+        if isinstance(value, Mapping):
+            out += _flat(value, f"{prefix}{name} · ")
+        else:
+            out.append((f"{prefix}{name}", str(value)))
+    return out

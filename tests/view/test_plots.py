@@ -16,7 +16,8 @@ from PIL import Image
 
 from samlab import Segments, masks
 from samlab.errors import InputError, SamlabError
-from samlab.view import interactive, overlay, palette, plots, tables
+from samlab.latent.clusters import Clustering, Sweep
+from samlab.view import interactive, latent_plots, overlay, palette, plots, tables
 from samlab.view.figure import NotebookFigure
 
 PAYLOADS = [
@@ -62,10 +63,18 @@ def empty() -> Segments:
     return Segments(image_size=(40, 60), embeddings={"sam": np.zeros((0, 8))})
 
 
-CLUSTERING = SimpleNamespace(
-    k_distances=np.array([0.02, 0.01, 0.2]), eps=0.05, labels=np.array([1, 0, -1]),
-    noise_fraction=1 / 3,
+CLUSTERING = Clustering(
+    k_distances=np.array([0.01, 0.02, 0.2]), eps=0.05, labels=np.array([1, 0, -1]),
+    min_samples=2, silhouette=np.nan, reason="given",
 )  # fmt: skip
+NOTHING = Clustering(
+    k_distances=np.zeros(0), eps=np.nan, labels=np.zeros(0, np.int64), min_samples=3,
+    silhouette=np.nan, reason="there are no segments",
+)  # fmt: skip
+GRID = np.zeros((5, 64, 64), np.float32)
+GRID[0, :22], GRID[1, 22:43], GRID[2, 43:] = 1, 2, 1e6  # three things, the last one in the padding
+PATCHES = SimpleNamespace(grid=lambda: GRID, input_size=(683, 1024), img_size=1024)
+SWEEP = Sweep(np.array([0.2, 0.01]), np.array([[0, 0, 0], [0, 1, -1]]), 2)
 
 
 def drawn_text(figure: Figure) -> str:
@@ -204,10 +213,11 @@ def all_figures(segments: Segments, image: np.ndarray, clustering: object) -> di
         "segments": plots.plot_segments(segments, image),
         "classes": plots.plot_classes(segments, image),
         "panels": plots.plot_class_panels(segments, image),
-        "k": plots.plot_k_distances(clustering),
-        "map": plots.plot_projection(segments, points),
-        "sweep": plots.plot_sweep([clustering]),
+        "k": latent_plots.plot_k_distances(clustering),
+        "map": latent_plots.plot_projection(segments, points),
+        "sweep": latent_plots.plot_sweep(SWEEP, eps=clustering.eps),
         "heat": plots.plot_heat_map(image, np.eye(8), query=segments[:1]),
+        "embedding": latent_plots.plot_embedding(PATCHES, image),
     }
 
 
@@ -216,14 +226,10 @@ def test_every_figure_draws_and_changes_no_global_state(segments, image, empty):
 
     matplotlib.use("Agg")
     before, open_figures = matplotlib.rcParams.copy(), plt.get_fignums()
-    nothing = SimpleNamespace(
-        k_distances=np.zeros(0), eps=None, labels=np.zeros(0, int), noise_fraction=0.0
-    )
-    runs = [(segments, CLUSTERING), (empty, nothing), (Segments(image_size=(40, 60)), nothing)]
+    runs = [(segments, CLUSTERING), (empty, NOTHING), (Segments(image_size=(40, 60)), NOTHING)]
     for these, clustering in runs:
-        figures = all_figures(these, image, clustering if clustering.eps else CLUSTERING)
-        figures["none"] = plots.plot_k_distances(nothing)
-        figures["no sweep"] = plots.plot_sweep([])
+        figures = all_figures(these, image, clustering)
+        figures["no sweep"] = latent_plots.plot_sweep(Sweep(np.zeros(0), np.zeros((0, 0), int), 3))
         for name, figure in figures.items():
             data, size = figure._rendered("png")
             assert len(data) > 1000, name
@@ -285,15 +291,17 @@ def test_legend_of_many_classes_is_cut_and_says_so(image):
     assert texts[-1] == "25 more classes   25"
 
 
-@pytest.mark.parametrize("name", PAYLOADS)
-def test_hostile_names_are_only_text_in_figures(name, segments, image):
-    named = segments.with_labels(segments.labels, {0: name, 1: "ok"})
+def test_hostile_names_are_only_text_in_figures(image):
+    one = masks.encode(np.ones((40, 60), bool))
+    n = len(PAYLOADS)
+    named = Segments(rles=[one] * n, labels=np.arange(n), class_names=dict(enumerate(PAYLOADS)))
     for figure in (
-        plots.plot_classes(named, image, title=name),
-        plots.plot_class_panels(named, image),
-        plots.plot_projection(named, np.zeros((3, 2))),
+        plots.plot_classes(named, image, title=PAYLOADS[7]),
+        plots.plot_class_panels(named, image, columns=5),
+        latent_plots.plot_projection(named, np.zeros((n, 2))),
     ):
-        assert len(figure._rendered("png")[0]) > 1000
+        assert len(figure._rendered("png")[0]) > 1000  # a formula would fail to parse here
+        assert "alert(1)" in drawn_text(figure)
     assert plots.plain("$x$") == r"\$x\$"
 
 
@@ -308,29 +316,36 @@ def test_panels_show_each_class_and_skip_noise(segments, image):
 
 
 def test_k_distance_figure_marks_eps_and_counts_core_points():
-    text = drawn_text(plots.plot_k_distances(CLUSTERING))
+    text = drawn_text(latent_plots.plot_k_distances(CLUSTERING))
     assert "eps = 0.05" in text
-    assert "2 of 3 below eps" in text
+    assert "2 of 3 segments within eps" in text
+    assert "1st nearest other" in text
 
 
 def test_sweep_draws_classes_and_noise_sorted_by_eps():
-    runs = [
-        SimpleNamespace(eps=0.2, labels=np.array([0, 0, 0]), noise_fraction=0.0),
-        SimpleNamespace(eps=0.1, labels=np.array([0, 1, -1]), noise_fraction=1 / 3),
-    ]
-    upper, lower = plots.plot_sweep(runs).axes
-    np.testing.assert_allclose(upper.lines[0].get_xydata(), [[0.1, 2], [0.2, 1]])
-    np.testing.assert_allclose(lower.lines[0].get_xydata(), [[0.1, 100 / 3], [0.2, 0]])
+    upper, lower = latent_plots.plot_sweep(SWEEP).axes
+    np.testing.assert_allclose(upper.lines[0].get_xydata(), [[0.01, 2], [0.2, 1]])
+    np.testing.assert_allclose(lower.lines[0].get_xydata(), [[0.01, 100 / 3], [0.2, 0]])
 
 
 def test_projection_paints_points_in_class_colours_noise_first(segments):
     points = np.array([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]])
-    (dots,) = plots.plot_projection(segments, points).axes[0].collections
+    (dots,) = latent_plots.plot_projection(segments, points).axes[0].collections
     expected = palette.class_colors(np.array([-1, 1, 0]))
     np.testing.assert_allclose(dots.get_facecolor()[:, :3] * 255, expected)
     np.testing.assert_allclose(dots.get_offsets(), points[[2, 0, 1]])
     with pytest.raises(SamlabError, match=r"shape \(3, 2\); got \(2, 2\)"):
-        plots.plot_projection(segments, points[:2])
+        latent_plots.plot_projection(segments, points[:2])
+
+
+def test_embedding_figure_shows_like_patches_alike_and_leaves_padding_out(image):
+    _, right = latent_plots.plot_embedding(PATCHES, image).axes
+    colors = np.asarray(right.images[0].get_array())
+    assert colors.shape == (43, 64, 3)
+    assert len(np.unique(colors.reshape(-1, 3), axis=0)) == 2
+    assert (colors[0] != colors[30]).any()
+    assert "64 × 43 patches, 5 numbers each" in right.get_title(loc="right")
+    np.testing.assert_allclose(right.get_ylim(), [683 / 16 - 0.5, -0.5])
 
 
 # -- plotly and tables ----------------------------------------------------------------------------
@@ -384,3 +399,21 @@ def test_class_table_counts_and_sorts(segments, empty):
     np.testing.assert_allclose(table["mean_predicted_iou"], [0.8, 0.9, 0.7], atol=1e-6)
     assert tables.class_table(empty).empty
     assert tables.class_table_html(empty) == ""
+
+
+@pytest.mark.parametrize("name", PAYLOADS)
+def test_hostile_text_is_escaped_in_facts(name):
+    html = tables.facts_html({name: name, "inner": {name: 1}})
+    assert set(re.findall(r"<(\w+)", html)) == {"table", "tbody", "tr", "td"}
+
+
+def test_summary_says_what_to_do_when_nothing_was_found(segments, empty):
+    assert "Lower pred_iou_thresh" in tables.summary_html(empty, NOTHING)
+    lost = Clustering(
+        labels=np.full(3, -1), eps=0.01, min_samples=3, k_distances=np.ones(3),
+        silhouette=np.nan, reason="given",
+    )  # fmt: skip
+    assert "Raise eps or lower min_samples" in tables.summary_html(segments, lost)
+    good = tables.summary_html(segments, CLUSTERING, seconds=1.23)
+    for text in ("33 %", "0.05", "60 × 40", "1.2"):
+        assert f">{text}</b>" in good
