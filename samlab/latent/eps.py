@@ -1,0 +1,110 @@
+"""Which eps: the knee of the k-distance curve, checked against what it leads to.
+
+The knee (Ester et al. 1996; found by Kneedle, Satopaa et al. 2011) separates segments that have
+enough neighbours near by from those that have not. It says nothing about whether the classes that
+come out are any good: where nothing is noise, or everything is, the curve has no telling knee. So
+the result at the knee is scored, and so are cuts at other radii; a clearly better one wins.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from sklearn.metrics import silhouette_samples
+
+from samlab.latent.hierarchy import Hierarchy
+
+CLEARLY_BETTER = 0.1
+"""By so much of the score must another eps beat the knee. A silhouette's noise on a few dozen
+segments is below it."""
+
+
+def choose_eps(tree: Hierarchy) -> tuple[float, str]:
+    """An eps and the reason for it, for N >= 1 segments."""
+    n, needed = len(tree.distances), tree.min_samples
+    if n < needed:
+        return _floor(tree.distances), (
+            f"{n} segments are fewer than min_samples ({needed}): no class can form"
+        )
+    curve = np.sort(tree.core_distances)
+    if curve[-1] < 1e-9:
+        return 1e-6, "all segments have the same vector"
+    knee = find_knee(curve)
+    best, best_score = _best_of_sweep(tree)
+    if knee is None:
+        return best, _because("the k-distance curve has no knee", best_score)
+    score = score_labels(tree.distances, tree.cut(knee))
+    if best_score > score + CLEARLY_BETTER:
+        return best, _because(
+            f"the knee of the k-distance curve, {knee:.3g}, separates classes "
+            f"less well (silhouette {score:.2f})",
+            best_score,
+        )
+    return knee, (
+        f"knee of the sorted distances to neighbour {needed} (silhouette with noise {score:.2f})"
+    )
+
+
+def find_knee(curve: np.ndarray) -> float | None:
+    """The value of an ascending curve where it turns upwards; None where it does not.
+
+    Example:
+        >>> curve = np.concatenate([np.linspace(0.01, 0.02, 40), np.linspace(0.1, 0.5, 10)])
+        >>> bool(0.01 < find_knee(curve) < 0.11)
+        True
+    """
+    from kneed import KneeLocator
+
+    if len(curve) < 5 or curve[-1] - curve[0] < 1e-6 * max(curve[-1], 1e-12):
+        return None
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="No knee/elbow found")
+        found = KneeLocator(
+            np.arange(len(curve)), curve, S=1.0, curve="convex", direction="increasing"
+        ).knee_y
+    return None if found is None or not found > 0 else float(found)
+
+
+def score_labels(distances: np.ndarray, labels: np.ndarray) -> float:
+    """Mean silhouette in which every noise segment is a class of its own and counts as 0.
+
+    So noise is neither free nor fatal, and one class among noise has a score as well. -1 where no
+    score exists: everything is one class, or everything is noise.
+    """
+    single = labels.copy()
+    noise = single == -1
+    single[noise] = labels.max() + 1 + np.arange(noise.sum())
+    if not 2 <= len(np.unique(single)) < len(single):
+        return -1.0
+    return float(silhouette_samples(distances, single, metric="precomputed").mean())
+
+
+def _best_of_sweep(tree: Hierarchy, tries: int = 40) -> tuple[float, float]:
+    """The eps of the best score among radii that make a difference, and the score."""
+    radii = _candidates(tree, tries)
+    scores = np.array([score_labels(tree.distances, tree.cut(r)) for r in radii])
+    top = np.flatnonzero(scores >= scores.max() - 1e-9)
+    return float(radii[top[len(top) // 2]]), float(scores.max())
+
+
+def _candidates(tree: Hierarchy, tries: int) -> np.ndarray:
+    """Radii between the distances at which something changes, the widest gaps among them."""
+    changes = np.concatenate([tree.tree[:, 2], tree.core_distances])
+    changes = np.unique(np.round(changes[changes < 1e300], 9))
+    steps = np.concatenate([changes[:1] * 0.5, changes, changes[-1:] * 1.5])
+    middles = (steps[1:] + steps[:-1]) / 2
+    middles, gaps = middles[middles > 0], np.diff(steps)[middles > 0]
+    widest = np.argsort(-gaps / middles)[: tries // 2]
+    spread = np.linspace(0, len(middles) - 1, tries // 2).round().astype(int)
+    return middles[np.union1d(widest, spread)]
+
+
+def _because(why: str, score: float) -> str:
+    if score <= -1:
+        return f"{why}, and no radius gives more than one class: all segments are one"
+    return f"{why}: taken from a sweep, silhouette with noise {score:.2f}"
+
+
+def _floor(distances: np.ndarray) -> float:
+    return float(max(distances.max(initial=0.0), 1e-6))
