@@ -12,10 +12,13 @@ from typing import Any
 __version__ = "0.1.0"
 
 __all__ = [
+    "Clustering",
     "SamlabError",
     "Segments",
     "__version__",
     "class_table",
+    "cluster",
+    "fit_projection",
     "interactive_projection",
     "overlay",
     "plot_class_panels",
@@ -26,18 +29,24 @@ __all__ = [
     "plot_projection",
     "plot_segments",
     "plot_sweep",
+    "pool",
+    "project",
     "read_bdd100k",
     "read_coco",
     "read_image",
     "read_label_maps",
     "read_voc",
+    "sweep",
 ]
 
 #: Public name -> module that defines it.
 _HOME = {
+    "Clustering": "samlab.latent.clusters",
     "SamlabError": "samlab.errors",
     "Segments": "samlab.segments",
     "class_table": "samlab.view.tables",
+    "cluster": "samlab.latent.clusters",
+    "fit_projection": "samlab.latent.projection",
     "interactive_projection": "samlab.view.interactive",
     "overlay": "samlab.view.overlay",
     "plot_class_panels": "samlab.view.plots",
@@ -48,11 +57,14 @@ _HOME = {
     "plot_projection": "samlab.view.latent_plots",
     "plot_segments": "samlab.view.plots",
     "plot_sweep": "samlab.view.latent_plots",
+    "pool": "samlab.latent.embeddings",
+    "project": "samlab.latent.projection",
     "read_bdd100k": "samlab.formats.bdd100k",
     "read_coco": "samlab.formats.coco",
     "read_image": "samlab.images",
     "read_label_maps": "samlab.formats.label_maps",
     "read_voc": "samlab.formats.voc",
+    "sweep": "samlab.latent.clusters",
 }
 
 
