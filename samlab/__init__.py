@@ -19,6 +19,7 @@ __all__ = [
     "class_table",
     "cluster",
     "fit_projection",
+    "heat_map",
     "interactive_projection",
     "overlay",
     "plot_class_panels",
@@ -36,6 +37,8 @@ __all__ = [
     "read_image",
     "read_label_maps",
     "read_voc",
+    "similar",
+    "similarity",
     "sweep",
 ]
 
@@ -47,6 +50,7 @@ _HOME = {
     "class_table": "samlab.view.tables",
     "cluster": "samlab.latent.clusters",
     "fit_projection": "samlab.latent.projection",
+    "heat_map": "samlab.latent.similarity",
     "interactive_projection": "samlab.view.interactive",
     "overlay": "samlab.view.overlay",
     "plot_class_panels": "samlab.view.plots",
@@ -64,6 +68,8 @@ _HOME = {
     "read_image": "samlab.images",
     "read_label_maps": "samlab.formats.label_maps",
     "read_voc": "samlab.formats.voc",
+    "similar": "samlab.latent.similarity",
+    "similarity": "samlab.latent.similarity",
     "sweep": "samlab.latent.clusters",
 }
 
