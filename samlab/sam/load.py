@@ -1,0 +1,145 @@
+"""load_sam: a name or a path in, SAM's own model out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from segment_anything import sam_model_registry
+from segment_anything.modeling import Sam
+
+from samlab.errors import CheckpointError
+from samlab.sam import checkpoints
+from samlab.sam.device import DeviceLike, DtypeLike, pick_device, pick_dtype
+from samlab.sam.hashes import sha256
+from samlab.sam.weights_file import read_state, recognise
+
+
+def load_sam(
+    name: str | os.PathLike[str] = "tiny",
+    *,
+    device: DeviceLike = None,
+    dtype: DtypeLike = None,
+) -> Sam:
+    """Load a model as SAM's own class, so that `SamPredictor` and anyone's code work with it.
+
+    Args:
+        name: `"tiny"` (embedded, no download), `"vit_b"`, `"vit_l"`, `"vit_h"` (official),
+            `"mobile_sam"`, or the path of a checkpoint (.pth, .pt or .safetensors) of one of
+            these architectures, recognised by its shapes. State dicts inside `{"model": ...}` or
+            `{"state_dict": ...}` are found.
+        device: Where it computes; None for the best device that works (`pick_device`).
+        dtype: Precision of the image encoder (`pick_dtype`): None for float32, `"auto"` for
+            bfloat16 where it is native. The encoder still takes and gives float32, and the
+            prompt encoder and mask decoder stay in float32, which cost little and need it.
+            `tiny` always computes in float32.
+
+    Returns:
+        A `segment_anything.modeling.Sam` in eval mode, without gradients. Three attributes say
+        where it comes from: `samlab_name` (the name, or the file's name), `samlab_architecture`
+        and `weights_sha256`.
+
+    Raises:
+        CheckpointError: Unknown name, no file and no network, a wrong hash, a damaged file, a
+            file that would run code, or weights of another architecture.
+        InputError: A device or dtype that cannot be used.
+
+    Example:
+        >>> sam = load_sam("tiny", device="cpu")  # doctest: +SKIP
+        >>> sam.samlab_name, sam.training  # doctest: +SKIP
+        ('tiny', False)
+    """
+    target = pick_device(device)
+    found = checkpoints.fetch(name)
+    if found.name == checkpoints.EMBEDDED:
+        from samlab.sam.tiny import build_tiny
+
+        sam = build_tiny(found.path)
+        architecture, precision = checkpoints.EMBEDDED, torch.float32
+    else:
+        precision = pick_dtype(target, dtype)
+        state = read_state(found.path)
+        architecture = recognise(state, found.path)
+        _check_name(found, architecture)
+        sam = _build(architecture, state, found.path)
+    sam.eval().requires_grad_(False)
+    sam.to(target)
+    if precision != torch.float32:
+        _encode_in(sam, precision)
+    official = found.name in checkpoints.names()
+    sam.samlab_name = found.name if official else found.path.name
+    sam.samlab_architecture = architecture
+    sam.weights_sha256 = sha256(found.path)
+    return sam
+
+
+def _check_name(found: checkpoints.Found, architecture: str) -> None:
+    if found.name in checkpoints.OFFICIAL and architecture != found.name:
+        raise CheckpointError(
+            f"Expected the weights of {found.name} in '{found.path}', but they look like "
+            f"{architecture}. Pass the path itself to load them as what they are."
+        )
+
+
+def _build(architecture: str, state: dict[str, torch.Tensor], path: Path) -> Sam:
+    """The model with these weights; nothing is initialised at random only to be overwritten."""
+    with torch.device("meta"):
+        sam = _builders()[architecture]()
+    _check_fit(sam, state, architecture, path)
+    whole = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+    sam.load_state_dict(whole, assign=True)
+    # Buffers that are not part of a state dict are still empty: SAM's constants.
+    fresh = {"pixel_mean": [123.675, 116.28, 103.53], "pixel_std": [58.395, 57.12, 57.375]}
+    for name, values in fresh.items():
+        sam.register_buffer(name, torch.tensor(values).view(-1, 1, 1), persistent=False)
+    return sam
+
+
+def _builders() -> dict[str, Callable[[], Any]]:
+    return {name: sam_model_registry[name] for name in ("vit_b", "vit_l", "vit_h")}
+
+
+def _check_fit(sam: Sam, state: dict[str, torch.Tensor], architecture: str, path: Path) -> None:
+    """Name what differs between the state dict and the model, a few of each kind."""
+    expected = {key: tuple(value.shape) for key, value in sam.state_dict().items()}
+    missing = [key for key in expected if key not in state]
+    extra = [key for key in state if key not in expected]
+    shapes = [
+        f"{key} {tuple(state[key].shape)} instead of {shape}"
+        for key, shape in expected.items()
+        if key in state and tuple(state[key].shape) != shape
+    ]
+    if not missing and not extra and not shapes:
+        return
+    parts = [
+        f"{len(found)} {what}: {', '.join(found[:3])}{', ...' if len(found) > 3 else ''}"
+        for what, found in (("missing", missing), ("unknown", extra), ("of other shape", shapes))
+        if found
+    ]
+    raise CheckpointError(
+        f"The weights in '{path}' look like {architecture} but do not fit it: "
+        f"{'; '.join(parts)}. Expected the state dict of segment_anything's {architecture}; "
+        "save exactly that, with torch.save(sam.state_dict(), path)."
+    )
+
+
+def _encode_in(sam: Sam, precision: torch.dtype) -> None:
+    """Put the image encoder into half precision, float32 at its two ends.
+
+    SAM's prompt encoder and mask decoder mix their weights with float32 coordinates, so casting
+    the whole model would break `SamPredictor`; the encoder holds nearly all the work anyway.
+    """
+    sam.image_encoder.to(precision)
+    sam.image_encoder.register_forward_pre_hook(_to_weights_dtype)
+    sam.image_encoder.register_forward_hook(_to_float32)
+
+
+def _to_weights_dtype(module: torch.nn.Module, inputs: tuple[torch.Tensor]) -> torch.Tensor:
+    return inputs[0].to(next(module.parameters()).dtype)
+
+
+def _to_float32(_: torch.nn.Module, __: Any, output: torch.Tensor) -> torch.Tensor:
+    return output.float()
