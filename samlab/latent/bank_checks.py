@@ -1,0 +1,93 @@
+"""What a memory bank asks of its classes, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from samlab.errors import InputError
+from samlab.segments import Segments
+
+#: What must agree between a bank and the segments it classifies.
+MUST_AGREE = ("weights_sha256", "pooling")
+_WORDS = {"weights_sha256": "weights of SHA-256", "pooling": "pooling"}
+
+
+def class_weight_table(
+    names: Sequence[str],
+    prototype_counts: Sequence[int],
+    class_weights: Literal["balanced"] | Mapping[str, float] | None,
+) -> np.ndarray:
+    """One factor per class, float32 (C,); see `PrototypeBank.from_segments`."""
+    if class_weights is None:
+        return np.ones(len(names), np.float32)
+    if isinstance(class_weights, str):
+        if class_weights != "balanced":
+            raise InputError(
+                "Expected class_weights None, 'balanced' or a dict from class name to factor, got "
+                f"{class_weights!r}."
+            )
+        counts = np.asarray(prototype_counts, np.float32)
+        return counts.max() / counts
+    refuse_unknown(class_weights, names)
+    return np.array([class_weights.get(name, 1.0) for name in names], np.float32)
+
+
+def canonical_order(segments: Segments, ids: np.ndarray) -> np.ndarray:
+    """An order of the chosen segments that does not depend on the file they came from."""
+    boxes = np.asarray(segments.boxes)[ids]
+    pictures = np.unique(np.asarray(segments.image_ids)[ids].astype(str), return_inverse=True)[1]
+    return np.lexsort((*boxes.T, np.asarray(segments.areas)[ids], pictures.reshape(-1)))
+
+
+def notes_about(
+    names: Sequence[str], examples: Sequence[int], empty: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Sentences about classes with one example or none."""
+    notes = [f"The class '{name}' has no example and is not in the bank." for name in empty]
+    notes += [
+        f"The class '{name}' rests on a single example: add more, or drop it."
+        for name, n in zip(names, examples, strict=True)
+        if n == 1
+    ]
+    return tuple(notes)
+
+
+def refuse_duplicates(names: Sequence[str]) -> None:
+    """Raise InputError where a name stands twice."""
+    twice = sorted({name for name in names if list(names).count(name) > 1})
+    if twice:
+        raise InputError(
+            f"Expected every class name once; {', '.join(repr(n) for n in twice)} stands for "
+            "several labels. Give each label a name of its own, or merge the labels first."
+        )
+
+
+def refuse_unknown(wanted: Iterable[str], names: Sequence[str]) -> None:
+    """Raise InputError where a class is not among the names."""
+    unknown = [name for name in wanted if name not in names]
+    if unknown:
+        raise InputError(
+            f"Expected classes of the bank ({', '.join(names)}); "
+            f"got {', '.join(map(str, unknown))}."
+        )
+
+
+def refuse_strangers(mine: Mapping[str, Any], theirs: Mapping[str, Any], what: str) -> None:
+    """Raise InputError where two provenances tell of different weights or pooling."""
+    for key in MUST_AGREE:
+        here, there = mine.get(key), theirs.get(key)
+        if here is None or there is None or here == there:
+            continue
+        raise InputError(
+            f"This bank was made with {_WORDS[key]} {_short(here)}, the {what} with "
+            f"{_short(there)}: their vectors cannot be compared. Pool the {what} as the bank was, "
+            "or build the bank anew."
+        )
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return f"{text[:12]}..." if len(text) > 20 else text
