@@ -38,9 +38,11 @@ def load(path: Path) -> TinyNet:
 def boundaries(
     net: TinyNet, image: NDArray[np.uint8], sides: tuple[int, ...] = (1024,)
 ) -> NDArray[np.float32]:
-    """Probability of a boundary per stride-4 cell of the picture at the first of `sides`,
-    averaged over all of them; uint8 (H, W, 3) to float32 (h, w)."""
-    total, shape = None, None
+    """Probability of a boundary on a grid whose longer side has 256 cells, averaged over the
+    picture scaled to each of `sides`; uint8 (H, W, 3) to float32 (h, w)."""
+    longest = max(image.shape[:2])
+    shape = tuple(max(1, round(256 * edge / longest)) for edge in image.shape[:2])
+    total = np.zeros(shape, np.float32)
     for side in sides:
         zoom = side / max(image.shape[:2])
         how = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
@@ -49,11 +51,7 @@ def boundaries(
         height, width = small.shape[:2]
         x = F.pad(x.permute(2, 0, 1)[None], (0, side - width, 0, side - height))
         logit = net(x)[1][0, 0, : (height + 3) // 4, : (width + 3) // 4]
-        p = logit.sigmoid().numpy()
-        shape = shape or p.shape
-        p = cv2.resize(p, shape[::-1], interpolation=cv2.INTER_LINEAR)
-        total = p if total is None else total + p
-    assert total is not None
+        total += cv2.resize(logit.sigmoid().numpy(), shape[::-1], interpolation=cv2.INTER_LINEAR)
     return total / len(sides)
 
 
@@ -78,7 +76,7 @@ def score(
     counts = []
     for threshold in THRESHOLDS:
         thin = skeletonize(probability > threshold)
-        near = distance_transform_edt(~thin) <= TOLERANCE if thin.any() else np.zeros_like(thin)
+        near = distance_transform_edt(~thin) <= TOLERANCE if thin.any() else thin
         found = sum(int((near & person).sum()) for person in people)
         counts.append((int((thin & anyone).sum()), int(thin.sum()),
                        found, sum(int(person.sum()) for person in people)))  # fmt: skip
@@ -103,14 +101,17 @@ def main() -> None:
     net = load(options.weights)
     data = Path(os.environ["SAMLAB_EVAL_DATA"]) / "bsds500" / "val"
     photos = sorted((data / "images").glob("*.jpg"))[:: max(1, 100 // max(1, options.count))]
-    for sides in ((1024,), (1024, 512), (512,)):
-        total = np.zeros((len(THRESHOLDS), 4))
-        for photo in photos[: options.count]:
-            image = cv2.imread(str(photo))[:, :, ::-1]
-            p = boundaries(net, image, sides)
-            truth = data / "groundTruth" / f"{photo.stem}.mat"
-            total += score(p, _outlines(truth, p.shape))
-        print(sides, "F %.3f at %.2f" % f_measure(total), flush=True)
+    every = ((1024,), (512,), (1024, 512))
+    totals = {sides: np.zeros((len(THRESHOLDS), 4)) for sides in every}
+    for photo in photos[: options.count]:
+        image = cv2.imread(str(photo))[:, :, ::-1]
+        maps = {sides: boundaries(net, image, sides) for sides in every[:2]}
+        maps[every[2]] = (maps[every[0]] + maps[every[1]]) / 2
+        people = _outlines(data / "groundTruth" / f"{photo.stem}.mat", maps[every[0]].shape)
+        for sides, p in maps.items():
+            totals[sides] += score(p, people)
+    for sides, total in totals.items():
+        print(sides, "F %.3f at %.2f" % f_measure(total))
     if options.sheet:
         rows = []
         for picture in [*options.pictures, *photos[:6]]:
