@@ -1,0 +1,207 @@
+"""How good a region is likely to be: a few figures per region and a small learned function.
+
+`region_features` describes sets of superpixels by their outline, their inside and their shape;
+`Perceptron` turns features into a number between 0 and 1: the cost of joining two neighbours, or
+the expected IoU of a region with a true segment. Both were fitted on rendered scenes, whose true
+segments are known (`training/fit_tree.py`). Inference is NumPy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .region_tree import (
+    AFFINITY,
+    AREA,
+    BORDER,
+    INNER_LENGTH,
+    INNER_SUM,
+    LAB,
+    LAB2,
+    LENGTH,
+    SEMANTIC,
+    STRENGTH,
+    Array,
+    RegionGraph,
+    pair_features,
+)
+from .tree_regions import Regions
+
+STRONG = (0.2, 0.4, 0.6)  # boundary probabilities: what share of an outline is above each
+
+
+@dataclass(frozen=True)
+class Perceptron:
+    """Standardise, then dense layers with ReLU between and a sigmoid at the end.
+
+    mean, scale (F,); layers: pairs of weight (in, out) and bias (out,). All float32.
+    """
+
+    mean: Array
+    scale: Array
+    layers: tuple[tuple[Array, Array], ...]
+
+    def __call__(self, features: Array) -> Array:
+        """(n, F) -> (n,) float32 in 0..1."""
+        x = np.clip((features - self.mean) * self.scale, -6, 6)
+        for weight, bias in self.layers[:-1]:
+            x = np.maximum(x @ weight + bias, 0)
+        weight, bias = self.layers[-1]
+        logits = (x @ weight + bias)[:, 0]
+        result: Array = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
+        return result
+
+    def to_arrays(self, prefix: str) -> dict[str, Array]:
+        """Named arrays, as they stand in the weights file."""
+        arrays = {f"{prefix}.mean": self.mean, f"{prefix}.scale": self.scale}
+        for k, (weight, bias) in enumerate(self.layers):
+            arrays |= {f"{prefix}.{k}.weight": weight, f"{prefix}.{k}.bias": bias}
+        return {name: np.ascontiguousarray(a, np.float32) for name, a in arrays.items()}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, Array], prefix: str) -> Perceptron:
+        """The inverse of `to_arrays`; other names in `arrays` are ignored."""
+        layers = []
+        while f"{prefix}.{len(layers)}.weight" in arrays:
+            name = f"{prefix}.{len(layers)}"
+            layers.append((arrays[f"{name}.weight"], arrays[f"{name}.bias"]))
+        return cls(arrays[f"{prefix}.mean"], arrays[f"{prefix}.scale"], tuple(layers))
+
+
+@dataclass(frozen=True)
+class TreeModel:
+    """Everything that was fitted: merge cost, expected IoU, and the curve from expected IoU to the
+    predicted IoU that SAM's mask generator compares with its threshold.
+
+    curve (2, n): expected IoU, rising, and predicted IoU, never falling.
+    """
+
+    merge_cost: Perceptron
+    expected_iou: Perceptron
+    curve: Array
+
+    def predicted_iou(self, expected: Array) -> Array:
+        """(n,) -> (n,), in the order of the expected IoU."""
+        result: Array = np.interp(expected, self.curve[0], self.curve[1])
+        return result
+
+    def to_arrays(self) -> dict[str, Array]:
+        """Named arrays, as they stand in the weights file."""
+        cost = self.merge_cost.to_arrays("tree.merge")
+        quality = self.expected_iou.to_arrays("tree.quality")
+        return cost | quality | {"tree.curve": np.ascontiguousarray(self.curve, np.float32)}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, Array]) -> TreeModel:
+        """The inverse of `to_arrays`; other names in `arrays` are ignored."""
+        return cls(
+            Perceptron.from_arrays(arrays, "tree.merge"),
+            Perceptron.from_arrays(arrays, "tree.quality"),
+            arrays["tree.curve"],
+        )
+
+
+def region_features(graph: RegionGraph, regions: Regions) -> Array:
+    """(n, F) float32."""
+    joint_cost = regions.joint_cost
+    inside = regions.members.astype(np.float32)
+    one, other = inside[:, graph.pairs[:, 0]], inside[:, graph.pairs[:, 1]]
+    inner = one * other
+    cut = one + other - 2 * inner
+    pair = pair_features(
+        graph.region[graph.pairs[:, 0]], graph.region[graph.pairs[:, 1]], graph.edge
+    )
+    length = graph.edge[:, LENGTH]
+    mean_strength = graph.edge[:, STRENGTH] / np.maximum(length, 1)
+    per_edge = np.stack(
+        [
+            np.ones_like(length),
+            mean_strength,
+            *(mean_strength > bound for bound in STRONG),
+            pair[:, 6],
+            pair[:, 7],
+            pair[:, 11],
+            pair[:, 12],
+            joint_cost,
+            joint_cost > 0.5,
+        ],
+        axis=1,
+    )
+    weighted = (per_edge * length[:, None]).astype(np.float32)
+    outer_sums, inner_sums = cut @ weighted, inner @ weighted
+    outline = outer_sums[:, 0]
+    outer = outer_sums[:, 1:] / np.maximum(outline, 1)[:, None]
+    between = inner_sums[:, 1:] / np.maximum(inner_sums[:, 0], 1)[:, None]
+    hardest = (inner * joint_cost.astype(np.float32)).max(axis=1, initial=0)
+    sums = inside @ graph.region.astype(np.float32)
+    return np.concatenate(
+        [
+            outer,
+            between,
+            hardest[:, None],
+            _inside(sums, inner_sums),
+            _shape(sums, outline, regions.boxes, graph.leaves.shape),
+            regions.figures,
+        ],
+        axis=1,
+    ).astype(np.float32)
+
+
+def _inside(sums: Array, inner_sums: Array) -> Array:
+    """How uniform a region is."""
+    area = sums[:, AREA]
+    mean = sums[:, LAB] / area[:, None]
+    deviation = np.sqrt(np.maximum(sums[:, LAB2] / area[:, None] - mean**2, 0))
+    strength = (sums[:, INNER_SUM] + inner_sums[:, 1]) / np.maximum(
+        sums[:, INNER_LENGTH] + inner_sums[:, 0], 1
+    )
+    affinity = np.linalg.norm(sums[:, AFFINITY], axis=1) / area
+    semantic = np.linalg.norm(sums[:, SEMANTIC], axis=1) / area
+    columns = [strength, deviation[:, 0], np.hypot(deviation[:, 1], deviation[:, 2])]
+    return np.stack([*columns, affinity, semantic], axis=1)
+
+
+def _shape(sums: Array, outline: Array, boxes: Array, cells: tuple[int, ...]) -> Array:
+    """Size, compactness, and how much of the picture's border it holds."""
+    area, border = sums[:, AREA], sums[:, BORDER]
+    perimeter = outline + border
+    extent = (boxes[:, 2:] - boxes[:, :2]).astype(np.float64)
+    sides = [
+        boxes[:, 0] == 0,
+        boxes[:, 1] == 0,
+        boxes[:, 2] == cells[1],
+        boxes[:, 3] == cells[0],
+    ]
+    columns = [
+        np.log(area),
+        np.log(area / (cells[0] * cells[1])),
+        4 * np.pi * area / perimeter**2,
+        border / perimeter,
+        border / (2 * sum(cells)),
+        np.sum(sides, axis=0),
+        area / extent.prod(1),
+        np.log(extent[:, 0] / extent[:, 1]),
+        extent[:, 0] / cells[1],
+        extent[:, 1] / cells[0],
+    ]
+    return np.stack(columns, axis=1)
+
+
+def box_nms(boxes: Array, scores: Array, threshold: float = 0.7) -> Array:
+    """Indices kept, best score first, as SAM's automatic mask generator does it (box IoU)."""
+    order = np.argsort(-scores, kind="stable")
+    box = boxes[order].astype(np.float32)
+    area = (box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])
+    low = np.maximum(box[:, None, :2], box[None, :, :2])
+    high = np.minimum(box[:, None, 2:], box[None, :, 2:])
+    shared = np.clip(high - low, 0, None).prod(2)
+    close = shared > threshold * (area[:, None] + area[None] - shared)
+    gone = np.zeros(len(order), bool)
+    kept = []
+    for k in range(len(order)):
+        if not gone[k]:
+            kept.append(k)
+            gone |= close[k]
+    return order[kept]
