@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from samlab.errors import CheckpointError
 from samlab.sam import checkpoints
 from samlab.sam.device import DeviceLike, DtypeLike, pick_device, pick_dtype
 from samlab.sam.hashes import sha256
+from samlab.sam.mobile_sam import build_mobile_sam
 from samlab.sam.weights_file import read_state, recognise
 
 
@@ -86,8 +86,11 @@ def _check_name(found: checkpoints.Found, architecture: str) -> None:
 
 def _build(architecture: str, state: dict[str, torch.Tensor], path: Path) -> Sam:
     """The model with these weights; nothing is initialised at random only to be overwritten."""
-    with torch.device("meta"):
-        sam = _builders()[architecture]()
+    if architecture == "mobile_sam":
+        sam = build_mobile_sam()  # small, and with tables that are not part of a state dict
+    else:
+        with torch.device("meta"):
+            sam = sam_model_registry[architecture]()
     _check_fit(sam, state, architecture, path)
     whole = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
     sam.load_state_dict(whole, assign=True)
@@ -96,10 +99,6 @@ def _build(architecture: str, state: dict[str, torch.Tensor], path: Path) -> Sam
     for name, values in fresh.items():
         sam.register_buffer(name, torch.tensor(values).view(-1, 1, 1), persistent=False)
     return sam
-
-
-def _builders() -> dict[str, Callable[[], Any]]:
-    return {name: sam_model_registry[name] for name in ("vit_b", "vit_l", "vit_h")}
 
 
 def _check_fit(sam: Sam, state: dict[str, torch.Tensor], architecture: str, path: Path) -> None:
@@ -121,7 +120,7 @@ def _check_fit(sam: Sam, state: dict[str, torch.Tensor], architecture: str, path
     ]
     raise CheckpointError(
         f"The weights in '{path}' look like {architecture} but do not fit it: "
-        f"{'; '.join(parts)}. Expected the state dict of segment_anything's {architecture}; "
+        f"{'; '.join(parts)}. Expected the state dict of the published {architecture}; "
         "save exactly that, with torch.save(sam.state_dict(), path)."
     )
 
