@@ -19,3 +19,66 @@ def vit_b():
 
     torch.manual_seed(0)
     return sam_model_registry["vit_b"]().eval()
+
+
+def build_mini_sam(img_size: int = 256):
+    """A small model made of the official classes, with seeded weights that spread its answers."""
+    from functools import partial
+
+    import torch
+    from segment_anything.modeling import (
+        ImageEncoderViT,
+        MaskDecoder,
+        PromptEncoder,
+        Sam,
+        TwoWayTransformer,
+    )
+
+    torch.manual_seed(0)
+    grid = img_size // 16
+    sam = Sam(
+        ImageEncoderViT(
+            img_size=img_size,
+            depth=2,
+            embed_dim=64,
+            num_heads=2,
+            window_size=7,
+            global_attn_indexes=(1,),
+            use_rel_pos=True,
+            norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
+        ),
+        PromptEncoder(
+            embed_dim=256,
+            image_embedding_size=(grid, grid),
+            input_image_size=(img_size, img_size),
+            mask_in_chans=16,
+        ),
+        MaskDecoder(
+            transformer_dim=256,
+            transformer=TwoWayTransformer(depth=2, embedding_dim=256, num_heads=8, mlp_dim=256),
+        ),
+    ).eval()
+    with torch.no_grad():
+        for name, parameter in sam.named_parameters():
+            if "rel_pos" in name or "pos_embed" in name:
+                parameter.normal_(std=0.3)
+            elif name.endswith("bias"):
+                parameter.normal_(std=0.05)
+            elif "norm" in name:
+                parameter.uniform_(0.5, 1.5)
+        sam.mask_decoder.iou_prediction_head.layers[-1].bias += 0.8
+        for head in sam.mask_decoder.output_hypernetworks_mlps:
+            head.layers[-1].weight *= 8
+    return sam
+
+
+@pytest.fixture(scope="session")
+def make_mini_sam():
+    """build_mini_sam, for tests that need one of their own."""
+    return build_mini_sam
+
+
+@pytest.fixture(scope="session")
+def mini_sam():
+    """See build_mini_sam; 256 pixels, 16 x 16 cells."""
+    return build_mini_sam()
