@@ -18,6 +18,10 @@ SHARD = 100
 FIRST_SEED = 1_000_000
 """Seeds from here on are for training; smaller ones are free for held-out scenes."""
 
+BUSY_FROM = 22
+"""The shards from this number on hold busy scenes: first learn to see outlines, then to see
+through texture."""
+
 
 @dataclass(frozen=True)
 class Tables:
@@ -46,7 +50,8 @@ def write_shard(folder: Path, number: int, size: int, count: int = SHARD) -> Non
     images, leaves, tables = _names(folder, number)
     if tables.exists():
         return
-    made = [scenes.render(FIRST_SEED + number * SHARD + i, size) for i in range(count)]
+    first, busy = FIRST_SEED + number * SHARD, number >= BUSY_FROM
+    made = [scenes.render(first + i, size, busy=busy) for i in range(count)]
     np.save(images, np.stack([s.image for s in made]))
     np.save(leaves, np.stack([s.leaf for s in made]).astype(np.uint8))
     temporary = tables.with_suffix(".part.npz")

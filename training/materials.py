@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -27,6 +27,10 @@ NATURAL = np.array(
 
 FAMILIES = ("flat", "smooth", "noise", "leaves", "strokes", "cells", "ridges", "grid", "photo")
 FAMILY_SHARE = (0.14, 0.12, 0.24, 0.13, 0.10, 0.06, 0.08, 0.08, 0.05)
+BUSY_SHARE = (0.05, 0.08, 0.18, 0.22, 0.15, 0.11, 0.10, 0.06, 0.05)
+CONTRASTS = (0.08, 0.2, 0.45, 0.9)
+CONTRAST_SHARE = (0.3, 0.3, 0.25, 0.15)
+BUSY_CONTRAST_SHARE = (0.12, 0.25, 0.35, 0.28)
 
 
 def colour(rng: np.random.Generator) -> NDArray[np.float32]:
@@ -59,15 +63,23 @@ class Material:
     """Strength of slow changes of brightness, relative."""
     gloss: float
     """Strength of highlights, 0 (matt) to 1."""
+    second: str = ""
+    """Another family that the texture slowly changes into from place to place, if any."""
 
 
-def make(rng: np.random.Generator, key: int, near: Material | None = None) -> Material:
-    """A random material; with `near` given often of similar colour, for weak outlines."""
-    family = str(rng.choice(FAMILIES, p=FAMILY_SHARE))
+def make(
+    rng: np.random.Generator, key: int, near: Material | None = None, busy: bool = False
+) -> Material:
+    """A random material; with `near` given often of similar colour, for weak outlines.
+
+    busy: more and stronger texture, often of two kinds that change into each other, as foliage,
+    rocks and water have it: many edges, none of which is an outline.
+    """
+    family = str(rng.choice(FAMILIES, p=BUSY_SHARE if busy else FAMILY_SHARE))
     base = colour(rng)
     if near is not None and rng.random() < 0.5:
         base = near.table[128] + rng.normal(0, rng.choice([8, 16, 30]), 3)
-    contrast = rng.choice([0.08, 0.2, 0.45, 0.9], p=[0.3, 0.3, 0.25, 0.15])
+    contrast = rng.choice(CONTRASTS, p=BUSY_CONTRAST_SHARE if busy else CONTRAST_SHARE)
     stops = [base]
     for _ in range(2):
         if rng.random() < 0.65:  # mostly brightness alone, as shading of small relief makes it
@@ -89,6 +101,7 @@ def make(rng: np.random.Generator, key: int, near: Material | None = None) -> Ma
         detail=float(rng.choice([0, 4, 12, 25], p=[0.35, 0.35, 0.22, 0.08])),
         blotch=float(rng.choice([0, 0.08, 0.2, 0.35], p=[0.4, 0.3, 0.2, 0.1])),
         gloss=float(rng.uniform(0.2, 1.0)) if rng.random() < 0.25 else 0.0,
+        second=str(rng.choice(FAMILIES[1:])) if busy and rng.random() < 0.5 else "",
     )
 
 
@@ -96,11 +109,7 @@ def vary(rng: np.random.Generator, material: Material) -> Material:
     """The same material on another object: a little lighter or darker, turned, other offset."""
     gain = np.exp(rng.normal() * 0.12)
     tint = rng.normal(0, 3, 3)
-    return Material(
-        material.key, material.family, material.tile, material.scale, material.angle,
-        np.clip(material.table * gain + tint, 0, 255).astype(np.float32),
-        material.detail, material.blotch, material.gloss,
-    )  # fmt: skip
+    return replace(material, table=np.clip(material.table * gain + tint, 0, 255).astype(np.float32))
 
 
 def albedo(
@@ -126,6 +135,11 @@ def albedo(
     else:
         scale = material.scale * (0.4 if material.family == "smooth" else 1.0)
         out = material.table[look(material.family, material.tile, scale, tilt)]
+    if material.second:
+        other = material.table[look(material.second, material.tile // 3, material.scale * 0.8)]
+        where = look("smooth", material.tile // 5, 0.3).astype(np.float32)
+        share = np.clip((where - 128) / 60 + 0.5, 0, 1)[..., None]
+        out = out + (other - out) * share
     if material.detail:
         fine = look("noise", material.tile // 7, material.scale * 1.7)
         out += ((fine.astype(np.float32) - 128) * (material.detail / 50))[..., None]

@@ -60,8 +60,9 @@ class Layer:
 class Painter:
     """Canvas and tree of one scene in the making."""
 
-    def __init__(self, rng: np.random.Generator, size: int) -> None:
+    def __init__(self, rng: np.random.Generator, size: int, busy: bool = False) -> None:
         self.rng = rng
+        self.busy = busy
         self.size = size
         self.zoom = size / 512
         self.canvas = np.zeros((size, size, 3), np.float32)
@@ -77,7 +78,7 @@ class Painter:
 
     def material(self, near: Material | None = None) -> Material:
         self.last_kind += 1
-        return materials.make(self.rng, self.last_kind, near)
+        return materials.make(self.rng, self.last_kind, near, self.busy)
 
     def node(self, parent: int, material: Material) -> int:
         self.parents.append(parent)
@@ -437,8 +438,8 @@ def _compact(painter: Painter) -> tuple[NDArray[np.int32], NDArray[np.int32], ND
     return leaf, number[parents[kept]].astype(np.int32), kinds.astype(np.int32)
 
 
-def render(seed: int, size: int = 512) -> Scene:
-    """The scene of a seed as a square picture of `size` pixels.
+def render(seed: int, size: int = 512, *, busy: bool = False) -> Scene:
+    """The scene of a seed as a square picture of `size` pixels; busy ones have more texture.
 
     >>> scene = render(3, 96)
     >>> scene.image.shape, scene.leaf.shape, bool((scene.parents[1:] < np.arange(1, len(scene.parents))).all())
@@ -446,7 +447,7 @@ def render(seed: int, size: int = 512) -> Scene:
     """
     cv2.setNumThreads(1)
     rng = np.random.default_rng([seed, 71])
-    painter = Painter(rng, size)
+    painter = Painter(rng, size, busy)
     ground = _background(painter)
     plan = _plan(rng)
     blurred_after = int(rng.integers(0, 3)) if rng.random() < 0.25 else -1
