@@ -1,0 +1,337 @@
+"""The explorer: picture, map, k-distance curve, eps slider and class table, linked."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import traitlets
+
+from samlab.errors import InputError
+from samlab.images import ImageLike, read_image
+from samlab.latent.clusters import auto_min_samples
+from samlab.latent.embeddings import PatchFeatures, pool
+from samlab.latent.projection import project
+from samlab.segments import Segments
+from samlab.view.canvas import still_scale
+from samlab.view.overlay import overlay
+from samlab.view.places import checked_points, principal_axes, umap_later
+from samlab.view.scene import scene
+from samlab.view.tuning import Settings, Tuning, vectors_for
+from samlab.view.widget import Bench, colors
+
+_METRICS = (("cosine", "cosine"), ("euclidean", "euclidean"))
+_METHODS = (("dbscan", "DBSCAN"), ("hdbscan", "HDBSCAN"))
+_POOLINGS = (("coverage", "coverage"), ("any", "any patch"))
+_CODE = """clustering = samlab.cluster(
+    segments, eps={eps}, min_samples={min_samples},
+    metric={metric}, method={method}, embedding={embedding},
+)
+segments = segments.with_labels(clustering.labels)
+"""
+_POOLED = """segments = segments.with_embedding(
+    {embedding}, samlab.pool(embedding, segments, how={pooling})
+)
+"""
+_CELL = """eps = {eps}
+min_samples = {min_samples}
+metric = {metric}
+method = {method}
+"""
+_COMMAND = "-p eps {eps} -p min_samples {min_samples} -p metric {metric} -p method {method}"
+
+
+class Explorer(Bench):
+    """See `explore`.
+
+    Attributes:
+        selected: Ids of the selected segments, both ways: set it, and the page shows it.
+    """
+
+    sweep = traitlets.Dict().tag(sync=True)
+    state = traitlets.Dict().tag(sync=True)
+    selected = traitlets.List(traitlets.Int()).tag(sync=True)
+    places = traitlets.Dict().tag(sync=True)
+    _written: ClassVar[tuple[str, ...]] = (
+        "kind", "payload", "sweep", "state", "selected", "places",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        segments: Segments,
+        image: ImageLike,
+        settings: Settings,
+        *,
+        eps: float | Literal["auto"] = "auto",
+        embedding: PatchFeatures | None = None,
+        points: np.ndarray | None = None,
+    ) -> None:
+        self._segments = segments
+        self._pixels = read_image(image)
+        self._embedding = embedding
+        packed = scene(segments, self._pixels)
+        own = np.asarray(segments.labels)
+        labelled = bool((own >= 0).any()) and eps == "auto"
+        self._tuning = self._tune(settings, own if labelled else None)
+        self._thread: threading.Thread | None = None
+        records = [
+            {"label": label, "name": name, "members": np.flatnonzero(own == label).tolist()}
+            for label, name in segments.class_names.items()
+            if label >= 0 and (own == label).any()
+        ]
+        if labelled:
+            state = _state(own, -1, None, records)
+        else:
+            state = self._state_at(self._tuning.suggested if eps == "auto" else eps, records)
+        choices: dict[str, Any] = {
+            "method": _METHODS,
+            "metric": _METRICS,
+            "embedding": [(name, name) for name in segments.embeddings],
+            "pooling": _POOLINGS if embedding is not None else (),
+        }
+        super().__init__(
+            kind="explorer",
+            payload={
+                "title": segments.image_id,
+                "scene": packed,
+                "choices": {key: [list(pair) for pair in value] for key, value in choices.items()},
+                "templates": self._templates(),
+                **colors(),
+            },
+            sweep=self._tuning.payload(),
+            state=state,
+        )
+        if points is None:
+            self._lay_out(settings)
+        else:
+            self.places = _places(checked_points(points, len(segments)), "given map")
+
+    # -- what a person made of it ---------------------------------------------------------------
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The classes shown, int64 (N,); -1 is noise."""
+        return np.array(self.state["labels"], np.int64)
+
+    @property
+    def class_names(self) -> dict[int, str]:
+        """The names given to classes that exist now."""
+        return {int(label): str(name) for label, name in self.state["names"].items()}
+
+    @property
+    def segments(self) -> Segments:
+        """The segments with the classes and names as they are shown now."""
+        result = self._segments.with_labels(self.labels, self.class_names)
+        pooled = self._pooled(self._tuning.settings)
+        name = self._tuning.settings.embedding
+        return result if pooled is None else result.with_embedding(name, pooled)
+
+    @property
+    def eps(self) -> float | None:
+        """The radius shown; None while the segments' own classes are. Set it to cluster anew."""
+        value = self.state["value"]
+        return None if value is None else float(value)
+
+    @eps.setter
+    def eps(self, value: float) -> None:
+        self.state = self._state_at(float(value), self.state["records"])
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Vectors, pooling, method, metric, min_samples and eps, by name."""
+        return {**asdict(self._tuning.settings), "eps": self.eps}
+
+    def rename(self, label: int, name: str) -> None:
+        """Name a class. An empty name takes the name away."""
+        members = np.flatnonzero(self.labels == label).tolist()
+        if label < 0 or not members:
+            known = sorted({int(v) for v in self.labels if v >= 0})
+            raise InputError(f"Expected one of the classes {known}, got {label}.")
+        records = [r for r in self.state["records"] if r["label"] != label]
+        names = {k: v for k, v in self.state["names"].items() if int(k) != label}
+        if name.strip():
+            records.append({"label": label, "name": name.strip(), "members": members})
+            names[str(label)] = name.strip()
+        self.state = {**self.state, "records": records, "names": names}
+
+    def select(self, ids: Sequence[int] | np.ndarray) -> None:
+        """Select segments by id, everywhere in the page."""
+        chosen = np.asarray(ids, np.int64).ravel()
+        if len(chosen) and (chosen.min() < 0 or chosen.max() >= len(self._segments)):
+            raise InputError(
+                f"Expected segment ids from 0 to {len(self._segments) - 1}, got "
+                f"{int(chosen.min())} to {int(chosen.max())}."
+            )
+        self.selected = sorted({int(i) for i in chosen})
+
+    def code(self) -> str:
+        """Python that clusters the segments with the settings shown."""
+        return _filled(self._templates()["Python"], self.settings)
+
+    def parameters(self) -> str:
+        """The settings as lines of a papermill parameters cell."""
+        return _filled(_CELL, self.settings)
+
+    # -- inside ---------------------------------------------------------------------------------
+
+    def _handle(self, content: dict[str, Any]) -> None:
+        kind = content.get("kind")
+        if kind == "value":
+            self.eps = content["value"]
+        elif kind == "recluster":
+            settings = self._tuning.settings.changed(content["settings"])
+            before = self._tuning.settings
+            tuning = self._tune(settings, self.labels)
+            self._tuning = tuning
+            if _vectors_key(before) != _vectors_key(settings):
+                self._lay_out(settings)
+            records = self.state["records"]
+            with self.hold_sync():
+                self.sweep = tuning.payload()
+                self.state = self._state_at(tuning.suggested, records)
+        elif kind == "settings":  # after an undo in the page, which has the labels already
+            settings = self._tuning.settings.changed(content["settings"])
+            before = self._tuning.settings
+            if settings != before:
+                self._tuning = self._tune(settings, self.labels)
+                self.sweep = self._tuning.payload()
+            if _vectors_key(before) != _vectors_key(settings):
+                self._lay_out(settings)
+
+    def _tune(self, settings: Settings, reference: np.ndarray | None) -> Tuning:
+        vectors = vectors_for(self._segments, settings, self._pooled(settings))
+        return Tuning(vectors, settings, reference)
+
+    def _pooled(self, settings: Settings) -> np.ndarray | None:
+        """Vectors pooled anew, where the picture's embedding is at hand; else None."""
+        if self._embedding is None or len(self._segments) == 0:
+            return None
+        return pool(self._embedding, self._segments, how=settings.pooling)  # type: ignore[arg-type]
+
+    def _lay_out(self, settings: Settings) -> None:
+        """Make the map; with a page to show it in, UMAP comes later and principal axes first."""
+        vectors = vectors_for(self._segments, settings, self._pooled(settings))
+        if not self._live or len(vectors) < 2:
+            self.places = _places(project(vectors, metric=settings.metric), "UMAP")  # type: ignore[arg-type]
+            return
+        first = principal_axes(vectors, settings.metric)
+        self.places = _places(first, "principal axes · UMAP is being computed")
+
+        def done(points: np.ndarray | None) -> None:
+            if _vectors_key(settings) != _vectors_key(self._tuning.settings):
+                return  # the settings have changed since: another map is on its way
+            self.places = (
+                _places(first, "principal axes") if points is None else _places(points, "UMAP")
+            )
+
+        self._thread = umap_later(vectors, settings.metric, done)
+
+    def _state(self) -> dict[str, Any]:
+        if self._thread is not None:
+            self._thread.join()  # a written file has the final map
+        return super()._state()
+
+    def _state_at(self, eps: float | None, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        if eps is None:
+            return _state(np.full(len(self._segments), -1), 0, None, records)
+        return _state(self._tuning.at(eps), self._tuning.step(eps), float(eps), records)
+
+    def _templates(self) -> dict[str, str]:
+        python = _CODE if self._embedding is None else _POOLED + _CODE
+        return {"Python": python, "Parameters cell": _CELL, "papermill options": _COMMAND}
+
+    def _still(self) -> np.ndarray:
+        return overlay(self.segments, self._pixels, scale=still_scale(self._pixels))
+
+    def _height(self) -> int:
+        height, width = self._pixels.shape[:2]
+        return 460 + int(min(560, 530 * height / width))
+
+    def __repr__(self) -> str:
+        return f"Explorer({self.segments!r}, eps={self.eps})"
+
+
+def explore(
+    segments: Segments,
+    image: ImageLike,
+    *,
+    eps: float | Literal["auto"] = "auto",
+    min_samples: int | Literal["auto"] = "auto",
+    metric: Literal["cosine", "euclidean"] = "cosine",
+    method: Literal["dbscan", "hdbscan"] = "dbscan",
+    vectors: str | None = None,
+    embedding: PatchFeatures | None = None,
+    points: np.ndarray | None = None,
+) -> Explorer:
+    """Find the classes of a picture by hand: the picture, the map and the eps slider in one widget.
+
+    Selecting in one selects in all. Classes are named, merged, split and hidden in the table;
+    everything can be undone. `explorer.segments` is the labelled result, at any time.
+
+    Args:
+        segments: N segments of this picture, with vectors. Where they have classes already and eps
+            is "auto", the explorer begins with those.
+        image: The picture.
+        eps: The radius to begin with; `"auto"`, or with the segments' own classes.
+        min_samples: As in `samlab.cluster`.
+        metric: As in `samlab.cluster`.
+        method: As in `samlab.cluster`; for HDBSCAN the slider moves the distance below which
+            classes are not split further.
+        vectors: Name of the vectors to begin with; the first ones by default.
+        embedding: The encoded picture; with it the pooling can be changed in the widget.
+        points: Places on the map, (N, 2); UMAP of the vectors by default.
+
+    Returns:
+        The widget; last in a cell it shows itself. `.write_html(path)` makes a file of it that
+        works without kernel and network; `.code()` and `.parameters()` give the settings.
+
+    Example:
+        >>> from samlab import Segments, masks
+        >>> one = Segments(rles=[masks.encode(np.eye(4, dtype=bool))], embeddings={"sam": [[1, 0]]})
+        >>> explore(one, np.zeros((4, 4), np.uint8)).labels.tolist()
+        [-1]
+    """
+    name = vectors or next(iter(segments.embeddings), "")
+    if len(segments) and name not in segments.embeddings and embedding is None:
+        segments.embedding(vectors)  # raises, and says what there is
+    needed = auto_min_samples(len(segments)) if min_samples == "auto" else min_samples
+    settings = Settings(name, "coverage", method, metric, needed).changed({})
+    return Explorer(segments, image, settings, eps=eps, embedding=embedding, points=points)
+
+
+def _state(
+    labels: np.ndarray, step: int, value: float | None, records: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    """The state trait; its keys are in the order of `toKernel` in explorer.js."""
+    listed = np.asarray(labels).tolist()
+    names = {}
+    for record in records:
+        now = set(np.flatnonzero(np.asarray(labels) == record["label"]).tolist())
+        then = set(record["members"])
+        # The rule of `namesFor` in labels.js.
+        if now and 2 * len(now & then) >= min(len(now), len(then)):
+            names[str(record["label"])] = record["name"]
+    return {
+        "labels": listed, "step": step, "value": value, "records": list(records), "hidden": [],
+        "edited": False, "names": names,
+    }  # fmt: skip
+
+
+def _vectors_key(settings: Settings) -> tuple[str, str, str]:
+    """What the map depends on."""
+    return settings.embedding, settings.pooling, settings.metric
+
+
+def _places(points: np.ndarray, title: str) -> dict[str, Any]:
+    return {"points": np.asarray(points, "<f4").tobytes(), "title": title}
+
+
+def _filled(template: str, settings: dict[str, Any]) -> str:
+    """Fill {name} places by Python literals; a dict's repr would not survive the other braces."""
+    for key, value in settings.items():
+        text = f'"{value}"' if isinstance(value, str) else repr(value)
+        template = template.replace("{" + key + "}", text)
+    return template

@@ -1,0 +1,115 @@
+"""A widget as one self-contained HTML file: the same JavaScript, its data inside, no network."""
+
+from __future__ import annotations
+
+import base64
+import json
+from html import escape
+from pathlib import Path
+from typing import Any
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data: blob:; \
+style-src 'unsafe-inline'; script-src 'unsafe-inline'">
+<title>{title}</title>
+<style>
+{style}
+:root {{ color-scheme: {scheme}; }}
+body {{ margin: 0; background: var(--sl-page, #fff); }}
+#samlab {{ max-width: 1500px; margin: 0 auto; padding: {padding}; }}
+{dark}
+{css}
+</style>
+</head>
+<body>
+<div id="samlab"></div>
+<script type="application/json" id="samlab-data">{data}</script>
+<script type="module">
+{script}
+mountStatic(document.getElementById("samlab"), document.getElementById("samlab-data"));
+</script>
+</body>
+</html>
+"""
+
+_DARK = """@media (prefers-color-scheme: dark) {
+:root { --sl-page: #15181d; --sl-page-ink: #e4e7eb; --sl-page-accent: #5b9cf5; }
+}"""
+
+
+def pack(value: Any) -> Any:
+    """Make a value ready for JSON: bytes become `{"$bytes": base64}`, tuples lists.
+
+    Example:
+        >>> pack({"a": b"xy", "b": (1, 2)})
+        {'a': {'$bytes': 'eHk='}, 'b': [1, 2]}
+    """
+    if isinstance(value, bytes):
+        return {"$bytes": base64.b64encode(value).decode("ascii")}
+    if isinstance(value, dict):
+        return {str(key): pack(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [pack(item) for item in value]
+    return value
+
+
+def script_json(value: Any) -> str:
+    """JSON that may stand inside a `<script>` element whatever the texts in it.
+
+    `<`, `>` and `&` are written as escapes, so no text can end the element or open a comment.
+
+    Example:
+        >>> script_json("</script>")
+        '"\\\\u003c/script\\\\u003e"'
+    """
+    text = json.dumps(pack(value), ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def page(
+    state: dict[str, Any], script: str, css: str, *, title: str = "samlab", inline: bool = False
+) -> str:
+    """The HTML of a widget.
+
+    Args:
+        state: The widget's traits by name, as its JavaScript reads them; bytes allowed.
+        script: The JavaScript, which defines `mountStatic`.
+        css: The style sheet.
+        title: Title of the page; any text.
+        inline: For a frame inside a report, which is on white: no margins, no dark theme.
+    """
+    return _PAGE.format(
+        title=escape(title),
+        style="",
+        scheme="light" if inline else "light dark",
+        padding="0" if inline else "16px",
+        dark="" if inline else _DARK,
+        css=css,
+        data=script_json(state),
+        script=script,
+    )
+
+
+def frame(html: str, height: int) -> str:
+    """The page inside a frame that needs no second file, for the output of a notebook cell."""
+    return (
+        f'<iframe srcdoc="{escape(html, quote=True)}" loading="lazy" '
+        'sandbox="allow-scripts allow-downloads" allow="clipboard-write" '
+        f'style="width: 100%; height: {height}px; border: 0; display: block"></iframe>'
+    )
+
+
+def write(html: str, path: str | Path) -> Path:
+    """Write a page to a file; whole or not at all. Returns the path."""
+    target = Path(path)
+    temporary = target.with_name(f".{target.name}.tmp")
+    try:
+        temporary.write_text(html, encoding="utf-8")
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return target

@@ -1,0 +1,192 @@
+"""The slider's clusterings: labels for every step, numbered so that a class keeps its colour."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from samlab.errors import InputError
+from samlab.latent.clusters import (
+    Clustering,
+    cluster,
+    default_eps,
+    distance_matrix,
+    silhouette,
+)
+from samlab.latent.hierarchy import Hierarchy
+from samlab.latent.vectors import vectors_of
+from samlab.segments import Segments
+from samlab.view.scene import known
+
+#: Above so many segments a silhouette per step would take longer than the clustering itself.
+_SCORED = 1500
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How segments are clustered, but for eps."""
+
+    embedding: str
+    pooling: str
+    method: str
+    metric: str
+    min_samples: int
+
+    def changed(self, values: dict[str, Any]) -> Settings:
+        """These settings with some values replaced, checked."""
+        unknown = sorted(set(values) - set(asdict(self)))
+        if unknown:
+            raise InputError(f"Expected settings among {sorted(asdict(self))}, got {unknown}.")
+        count = values.get("min_samples", self.min_samples)
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise InputError(f"Expected min_samples of 1 or more, got {count!r}.")
+        return replace(self, **values)
+
+
+def match_labels(reference: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Renumber a clustering so that its classes carry the numbers of the classes they overlap.
+
+    The pair with the most segments in common is matched first, each number is used once, and
+    classes without a match get the lowest free numbers. The partition stays the same.
+
+    Args:
+        reference: int (N,), the clustering whose numbers to carry over; -1 is noise.
+        labels: int (N,), the clustering to renumber.
+
+    Returns:
+        int64 (N,).
+
+    Example:
+        >>> match_labels(np.array([0, 0, 1, 1, 1]), np.array([1, 1, 0, 0, -1])).tolist()
+        [0, 0, 1, 1, -1]
+    """
+    reference, labels = np.asarray(reference, np.int64), np.asarray(labels, np.int64)
+    both = (reference >= 0) & (labels >= 0)
+    pairs, shared = np.unique(
+        np.stack([reference[both], labels[both]], axis=1), axis=0, return_counts=True
+    )
+    number: dict[int, int] = {}
+    for i in np.argsort(-shared, kind="stable"):
+        old, new = int(pairs[i, 0]), int(pairs[i, 1])
+        if new not in number and old not in number.values():
+            number[new] = old
+    taken = set(number.values())
+    free = (k for k in range(2 * len(labels) + 1) if k not in taken)
+    for new in np.unique(labels[labels >= 0]).tolist():
+        if new not in number:
+            number[new] = next(free)
+    return np.array([number.get(int(v), -1) for v in labels], np.int64)
+
+
+def chain_labels(rows: np.ndarray, start: int) -> np.ndarray:
+    """Renumber all rows of a sweep, int (S, N), outwards from row `start`, which stays as it is."""
+    out = np.array(rows, dtype=np.int64, copy=True)
+    for step in range(start + 1, len(out)):
+        out[step] = match_labels(out[step - 1], out[step])
+    for step in range(start - 1, -1, -1):
+        out[step] = match_labels(out[step + 1], out[step])
+    return out
+
+
+class Tuning:
+    """Clusterings of segments over a range of eps, for one set of `Settings`.
+
+    Args:
+        vectors: float32 (N, D).
+        settings: How to cluster.
+        reference: int (N,), classes whose numbers the suggested step takes over, if any.
+
+    Attributes:
+        settings: How they were made.
+        eps: float64 (S,), ascending; `suggested` is one of them.
+        labels: int64 (S, N), numbered by `chain_labels` from the suggested step on.
+        suggested: The eps that `samlab.cluster` chooses by itself; None without segments.
+    """
+
+    def __init__(
+        self, vectors: np.ndarray, settings: Settings, reference: np.ndarray | None = None
+    ) -> None:
+        self.settings = settings
+        self._vectors = vectors
+        n = len(vectors)
+        # For HDBSCAN the slider moves cluster_selection_epsilon over the same distances.
+        first = cluster(vectors, "auto", settings.min_samples, settings.metric)  # type: ignore[arg-type]
+        self.k_distances = first.k_distances
+        # Rounded up: the knee is some segment's own k-distance, which must stay inside.
+        self.suggested = _round_up(first.eps) if np.isfinite(first.eps) else None
+        grid = default_eps(first.k_distances, 60 if n <= _SCORED or self._is_dbscan else 12)
+        if self.suggested is not None:
+            grid = np.append(grid, self.suggested)
+        self.eps = np.unique(np.array([_round_up(v) for v in grid], np.float64))
+        self.scores = np.full(len(self.eps), np.nan)
+        rows = np.full((len(self.eps), n), -1, np.int64)
+        if n:
+            distances = distance_matrix(vectors, settings.metric)
+            tree = Hierarchy(distances, settings.min_samples)
+            for i, value in enumerate(self.eps):
+                rows[i] = tree.cut(value) if self._is_dbscan else self._cluster(value).labels
+                if n <= _SCORED:
+                    self.scores[i] = silhouette(distances, rows[i])
+        if reference is not None and len(rows):
+            rows[self.start] = match_labels(reference, rows[self.start])
+        self.labels = chain_labels(rows, self.start)
+
+    @property
+    def _is_dbscan(self) -> bool:
+        return self.settings.method == "dbscan"
+
+    def _cluster(self, eps: float) -> Clustering:
+        s = self.settings
+        return cluster(self._vectors, eps, s.min_samples, s.metric, s.method)  # type: ignore[arg-type]
+
+    @property
+    def start(self) -> int:
+        """The step nearest to the suggested eps."""
+        return self.step(self.suggested) if self.suggested is not None else 0
+
+    def step(self, eps: float) -> int:
+        """Index of the step nearest to `eps`; 0 where there are no steps."""
+        return int(np.abs(self.eps - eps).argmin()) if len(self.eps) else 0
+
+    def at(self, eps: float) -> np.ndarray:
+        """Labels int64 (N,) for exactly this eps, numbered like the nearest step's."""
+        if not (np.isfinite(eps) and eps > 0):
+            raise InputError(f"Expected eps above 0, got {eps}.")
+        step = self.step(eps)
+        if len(self.eps) == 0 or self.eps[step] == eps:
+            return self.labels[step] if len(self.eps) else np.zeros(0, np.int64)
+        return match_labels(self.labels[step], self._cluster(eps).labels)
+
+    def payload(self) -> dict[str, Any]:
+        """For the browser (`readSweep` in explorer.js): the label table as int16, and summaries."""
+        n = self.labels.shape[1]
+        noise = (self.labels < 0).sum(axis=1) / max(n, 1)
+        return {
+            "n": n,
+            "parameter": "eps",
+            "values": self.eps.tolist(),
+            "suggested": self.suggested,
+            "start": self.start,
+            "table": self.labels.astype("<i2").tobytes(),
+            "distances": self.k_distances.astype("<f4").tobytes(),
+            "classes": [len(np.unique(row[row >= 0])) for row in self.labels],
+            "noise": np.round(noise, 4).tolist(),
+            "silhouette": known(self.scores),
+            "settings": asdict(self.settings),
+        }
+
+
+def _round_up(value: float, digits: int = 4) -> float:
+    """The next number of four significant digits, so that a person can read and copy it."""
+    if value <= 0:
+        return float(value)
+    unit = 10.0 ** (np.floor(np.log10(value)) - digits + 1)
+    return float(f"{np.ceil(value / unit * (1 - 1e-12)) * unit:.{digits}g}")
+
+
+def vectors_for(segments: Segments, settings: Settings, pooled: np.ndarray | None) -> np.ndarray:
+    """The vectors (N, D) to cluster by: `pooled` where given, else the named ones."""
+    source: Segments | np.ndarray = segments if pooled is None else pooled
+    return vectors_of(source, settings.embedding or None, metric=settings.metric)

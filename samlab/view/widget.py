@@ -1,0 +1,164 @@
+"""What all widgets share: the script, the error banner, the written file, the static twin.
+
+A widget is shown in one of two ways. Where a notebook's front end asked for the cell, it is a live
+anywidget. Where none did (papermill, nbconvert --execute, a test), it opens no channel to a browser
+and its output is the self-contained HTML page in a frame, beside a plain picture; so a report made
+from it stays alive without kernel and network.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from base64 import b64encode
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any, ClassVar
+
+import anywidget
+import numpy as np
+import traitlets
+from IPython.core.getipython import get_ipython
+from PIL import Image
+
+from samlab.errors import SamlabError
+from samlab.view import html
+from samlab.view.palette import NOISE, hex_color
+
+_SCRIPTS = (
+    "dom", "rle", "raster", "labels", "canvas", "map", "curve", "table", "single", "explorer",
+    "probe", "prompter", "bench",
+)  # fmt: skip
+_HERE = Path(__file__).parent
+
+
+@cache
+def script() -> str:
+    """All JavaScript of the widgets as one text without imports or exports."""
+    parts = [_HERE / f"{name}.js" for name in _SCRIPTS]
+    return "\n".join(part.read_text(encoding="utf-8") for part in parts if part.exists())
+
+
+@cache
+def style() -> str:
+    """The style sheet of the widgets."""
+    return (_HERE / "bench.css").read_text(encoding="utf-8")
+
+
+def colors() -> dict[str, Any]:
+    """The class palette for the browser: 72 CSS colours, and the one of noise."""
+    noise = "#{:02x}{:02x}{:02x}".format(*NOISE)
+    return {"palette": [hex_color(i) for i in range(72)], "noise": noise}
+
+
+def has_front_end() -> bool:
+    """Whether a person's notebook asked for the cell that runs now.
+
+    Front ends name their requests by a UUID. nbclient, and so papermill and nbconvert --execute,
+    names them with jupyter_client's Session: the session, the process and a running number. The
+    environment variable SAMLAB_STATIC, set to 1 or 0, overrules this.
+    """
+    forced = os.environ.get("SAMLAB_STATIC", "")
+    if forced in ("0", "1"):
+        return forced == "0"
+    if "google.colab" in sys.modules or "marimo" in sys.modules:
+        return True
+    kernel = getattr(get_ipython(), "kernel", None)
+    if kernel is None:
+        return False
+    try:
+        message = kernel.get_parent("shell")["header"]["msg_id"]
+    except (AttributeError, KeyError, TypeError):
+        return True
+    return re.search(r"_\d+_\d+$", str(message)) is None
+
+
+class Bench(anywidget.AnyWidget):
+    """Base class of samlab's widgets; see the module's docstring."""
+
+    _esm = script() + "\nexport default { render };\n"
+    _css = style()
+    kind = traitlets.Unicode().tag(sync=True)
+    payload = traitlets.Dict().tag(sync=True)
+    #: Names of the traits that a written file carries.
+    _written: ClassVar[tuple[str, ...]] = ("kind", "payload")
+
+    def __init__(self, **traits: Any) -> None:
+        self._live = has_front_end()
+        super().__init__(**traits)
+        self.on_msg(self._receive)
+
+    def open(self) -> None:
+        """Open the channel to the browser, if there is one."""
+        if self._live:
+            super().open()
+
+    # -- messages from the page -----------------------------------------------------------------
+
+    def _receive(self, _widget: Any, content: Any, _buffers: Any) -> None:
+        """Handle a message; what goes wrong is told in the page, and the old state stays."""
+        if not isinstance(content, dict):
+            return
+        try:
+            self._handle(content)
+        except SamlabError as error:
+            self.send({"kind": "error", "text": str(error)})
+        except Exception as error:  # noqa: BLE001 (a callback has no one else to tell)
+            text = f"{type(error).__name__}: {error}. The widget keeps its last state."
+            self.send({"kind": "error", "text": text})
+        else:
+            self.send({"kind": "done"})
+
+    def _handle(self, content: dict[str, Any]) -> None:
+        """Act on a message from the page; subclasses override this."""
+
+    # -- without a front end --------------------------------------------------------------------
+
+    def _state(self) -> dict[str, Any]:
+        """What a written file carries: trait values by name."""
+        return {name: getattr(self, name) for name in self._written}
+
+    def _still(self) -> np.ndarray:
+        """A picture that stands for the widget, uint8 RGB (h, w, 3); subclasses override this."""
+        return np.full((1, 1, 3), 255, np.uint8)
+
+    def _height(self) -> int:
+        """Height in pixels of the frame that shows the widget in a report."""
+        return 620
+
+    def to_html(self, *, inline: bool = False) -> str:
+        """The widget as a self-contained HTML page; `inline` for a frame inside a report."""
+        title = str(self.payload.get("title") or "samlab")
+        return html.page(self._state(), script(), style(), title=title, inline=inline)
+
+    def write_html(self, path: str | Path) -> Path:
+        """Write the widget as one self-contained HTML file that needs no network and no kernel.
+
+        Args:
+            path: The file to write; an existing one is replaced.
+
+        Returns:
+            The path.
+        """
+        return html.write(self.to_html(), path)
+
+    def _repr_mimebundle_(self, **_: Any) -> Any:
+        plain = {"text/plain": repr(self)}
+        if self._live:
+            bundle = super()._repr_mimebundle_()
+            data, metadata = bundle if isinstance(bundle, tuple) else (bundle or plain, {})
+            # Shown where the saved notebook is opened without its kernel.
+            return {**data, "image/png": self._png()}, metadata
+        if get_ipython() is None:
+            return plain, {}
+        framed = html.frame(self.to_html(inline=True), self._height())
+        return {"text/html": framed, "image/png": self._png(), **plain}, {}
+
+    def _png(self) -> str:
+        picture = Image.fromarray(self._still())
+        picture.thumbnail((1000, 1000))
+        buffer = BytesIO()
+        picture.save(buffer, "PNG", optimize=True)
+        return b64encode(buffer.getvalue()).decode("ascii")

@@ -1,0 +1,164 @@
+"""A real JupyterLab server and a real Chromium, driven by playwright."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def _chromium_path() -> str | None:
+    given = os.environ.get("SAMLAB_CHROMIUM")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return given or next((path for name in names if (path := shutil.which(name))), None)
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = _chromium_path()
+    if path is None:
+        pytest.skip("no Chromium on this machine (apt-get install chromium, or SAMLAB_CHROMIUM)")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=path,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Any) -> Iterator[Any]:
+    """A fresh page of 1280 x 900; an error in the page fails the test."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(120_000)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.errors = errors
+    yield page
+    context.close()
+    assert errors == []
+
+
+@pytest.fixture
+def offline_page(page: Any) -> Any:
+    """A page without network; requests other than for local files are collected and refused."""
+    page.requests = []
+
+    def refuse(route: Any) -> None:
+        page.requests.append(route.request.url)
+        route.abort()
+
+    page.context.set_offline(True)
+    page.route(lambda url: not url.startswith(("file:", "data:", "blob:")), refuse)
+    return page
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """A JupyterLab server: its address and its root folder."""
+    root = tmp_path_factory.mktemp("lab")
+    settings = root / "settings" / "@jupyterlab" / "apputils-extension"
+    settings.mkdir(parents=True)
+    quiet = {"fetchNews": "false", "checkForUpdates": False}
+    (settings / "notification.jupyterlab-settings").write_text(json.dumps(quiet))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+        "JUPYTERLAB_SETTINGS_DIR": str(root / "settings"),
+        "OMP_NUM_THREADS": "1",
+    }
+    command = [
+        sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1",
+        f"--ServerApp.port={port}", "--IdentityProvider.token=", f"--ServerApp.root_dir={root}",
+        "--LabApp.expose_app_in_browser=True", "--ServerApp.disable_check_xsrf=True",
+    ]  # fmt: skip
+    with (root / "server.log").open("w") as log:
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=root)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        _wait_for(address, server, root / "server.log")
+        yield address, root
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+
+
+def _wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    for _ in range(240):
+        if server.poll() is not None:
+            raise RuntimeError("JupyterLab ended at once:\n" + log.read_text())
+        try:
+            with urllib.request.urlopen(f"{address}/api", timeout=2):
+                return
+        except OSError:
+            time.sleep(0.5)
+    raise RuntimeError("JupyterLab did not answer in two minutes:\n" + log.read_text())
+
+
+@pytest.fixture
+def notebook(lab: tuple[str, Path], page: Any) -> Callable[..., Any]:
+    """Open a notebook of these cells in JupyterLab, run all, and return the page."""
+    address, root = lab
+
+    def run(cells: list[str], name: str = "test.ipynb", theme: str = "JupyterLab Light") -> Any:
+        document = nbformat.v4.new_notebook()
+        document.metadata["kernelspec"] = {
+            "name": "python3", "display_name": "Python 3", "language": "python",
+        }  # fmt: skip
+        document.cells = [nbformat.v4.new_code_cell(cell) for cell in cells]
+        nbformat.write(document, root / name)
+        page.goto(f"{address}/lab/workspaces/w{time.time_ns()}/tree/{name}")
+        page.wait_for_selector(".jp-Notebook .jp-Cell")
+        page.evaluate(
+            "theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", theme
+        )
+        page.wait_for_function(
+            "() => window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel"
+            "?.connectionStatus === 'connected'"
+        )
+        page.evaluate("() => window.jupyterapp.commands.execute('filebrowser:hide-main')")
+        run_all(page)
+        return page
+
+    return run
+
+
+def run_all(page: Any) -> None:
+    page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
+
+
+def run_new_cell(page: Any, code: str) -> str:
+    """Append a cell, run it, and return what it prints."""
+    before = page.locator(".jp-Notebook .jp-Cell").count()
+    page.evaluate(
+        """code => {
+          const panel = window.jupyterapp.shell.currentWidget;
+          const cells = panel.content.model.sharedModel;
+          cells.insertCell(cells.cells.length, { cell_type: "code", source: code });
+          panel.content.activeCellIndex = cells.cells.length - 1;
+          return window.jupyterapp.commands.execute("notebook:run-cell");
+        }""",
+        code,
+    )
+    output = page.locator(".jp-Notebook .jp-Cell").nth(before).locator(".jp-OutputArea-output")
+    output.first.wait_for()
+    return str(output.first.inner_text())

@@ -1,0 +1,210 @@
+"""The explorer's state and its written file, without a browser."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.cluster import DBSCAN
+from sklearn.metrics import adjusted_rand_score
+
+import samlab
+from samlab import masks
+from samlab.errors import InputError
+from samlab.segments import Segments
+from samlab.view import html
+from samlab.view.explorer import explore
+from samlab.view.tuning import Settings, Tuning, chain_labels, match_labels
+
+
+def strips(n: int, groups: int = 3, seed: int = 0) -> tuple[Segments, np.ndarray]:
+    """n one-row segments of a picture of n rows, in groups of alike vectors."""
+    rng = np.random.default_rng(seed)
+    size = (max(n, 1), 8)
+    rles = []
+    for i in range(n):
+        mask = np.zeros(size, bool)
+        mask[i] = True
+        rles.append(masks.encode(mask))
+    vectors = np.eye(groups, 16)[np.arange(n) % groups] + rng.normal(size=(n, 16)) * 0.02
+    segments = Segments(
+        rles=rles,
+        embeddings={"sam": vectors.astype(np.float32)},
+        image_size=size,
+        image_id="strips.png",
+    )
+    return segments, np.zeros((*size, 3), np.uint8)
+
+
+def explorer_of(n: int = 30, **options: Any) -> Any:
+    segments, picture = strips(n)
+    return explore(segments, picture, points=np.zeros((n, 2)), **options)
+
+
+LABELS = st.lists(st.tuples(st.integers(-1, 4), st.integers(-1, 4)), max_size=40)
+
+
+@given(LABELS)
+def test_match_labels_keeps_the_partition(pairs: list[tuple[int, int]]) -> None:
+    reference, labels = np.array(pairs, np.int64).reshape(-1, 2).T
+    matched = match_labels(reference, labels)
+    assert ((matched == -1) == (labels == -1)).all()
+    assert len({*zip(matched.tolist(), labels.tolist(), strict=True)}) == len(set(labels.tolist()))
+    assert (match_labels(reference, reference) == reference).all()
+
+
+def test_chain_keeps_a_class_its_number_through_all_steps() -> None:
+    rows = np.array([[0, 0, 1, 1, -1], [1, 1, 0, 0, 2], [1, 1, 0, 0, 0]])
+    assert chain_labels(rows, 0).tolist() == [[0, 0, 1, 1, -1], [0, 0, 1, 1, 2], [0, 0, 1, 1, 1]]
+
+
+def test_every_step_of_the_slider_is_scikit_learns_dbscan() -> None:
+    segments, _ = strips(40)
+    vectors = segments.embedding()
+    tuning = Tuning(vectors, Settings("sam", "coverage", "dbscan", "cosine", 4))
+    assert len(tuning.eps) >= 30
+    for eps, labels in zip(tuning.eps, tuning.labels, strict=True):
+        reference = DBSCAN(eps=eps, min_samples=4, metric="cosine").fit(vectors).labels_
+        assert ((labels == -1) == (reference == -1)).all()
+        assert adjusted_rand_score(labels, reference) == 1.0
+
+
+def test_it_begins_where_cluster_does_and_eps_can_be_set() -> None:
+    explorer = explorer_of()
+    result = samlab.cluster(strips(30)[0])
+    assert adjusted_rand_score(explorer.labels, result.labels) == 1.0
+    assert explorer.eps == pytest.approx(result.eps, rel=1e-3)
+    explorer.eps = 1.9
+    assert set(explorer.labels.tolist()) == {0}
+    assert explorer.segments.labels.tolist() == [0] * 30
+
+
+def test_names_reach_segments_and_stay_with_what_was_named() -> None:
+    explorer = explorer_of(eps=0.2)
+    explorer.rename(1, " coin ")
+    frame = explorer.segments.to_pandas()
+    assert set(frame.class_name[frame.label == 1]) == {"coin"}
+    explorer.eps = 1e-6
+    assert explorer.class_names == {}
+    explorer.eps = 0.2
+    assert explorer.class_names == {1: "coin"}
+    explorer.rename(1, "")
+    assert explorer.class_names == {}
+
+
+def test_own_classes_are_kept_until_eps_is_moved() -> None:
+    segments, picture = strips(12)
+    own = np.array([7, -1, 2] * 4)
+    labelled = segments.with_labels(own, {7: "seven"})
+    explorer = explore(labelled, picture, points=np.zeros((12, 2)))
+    assert explorer.labels.tolist() == own.tolist()
+    assert explorer.eps is None
+    assert explorer.class_names == {7: "seven"}
+    explorer.eps = 0.2
+    assert sorted(set(explorer.labels.tolist())) == [0, 2, 7]
+    assert explorer.class_names == {7: "seven"}
+
+
+def test_a_message_of_the_page_changes_settings_and_a_bad_one_changes_nothing() -> None:
+    explorer = explorer_of()
+    sent: list[Any] = []
+    explorer.send = lambda content, buffers=None: sent.append(content)
+    explorer._receive(explorer, {"kind": "recluster", "settings": {"metric": "euclidean"}}, [])
+    assert explorer.settings["metric"] == "euclidean"
+    assert sent == [{"kind": "done"}]
+    before = (explorer.state, explorer.sweep)
+    explorer._receive(explorer, {"kind": "recluster", "settings": {"min_samples": 0}}, [])
+    assert sent[1] == {"kind": "error", "text": "Expected min_samples of 1 or more, got 0."}
+    explorer._receive(explorer, {"kind": "value", "value": -1}, [])
+    assert sent[2]["text"] == "Expected eps above 0, got -1.0."
+    explorer._receive(explorer, {"kind": "value", "value": "x"}, [])
+    assert sent[3]["text"].startswith("ValueError: ")
+    assert (explorer.state, explorer.sweep) == before
+
+
+def test_hdbscan_has_a_sweep_too() -> None:
+    explorer = explorer_of(method="hdbscan", min_samples=4)
+    assert len(set(explorer.labels.tolist()) - {-1}) == 3
+    assert explorer.settings["method"] == "hdbscan"
+
+
+def test_code_and_parameters_can_be_run() -> None:
+    explorer = explorer_of(eps=0.2, min_samples=5)
+    names: dict[str, Any] = {"samlab": samlab, "segments": strips(30)[0]}
+    exec(explorer.code(), names)
+    assert adjusted_rand_score(names["segments"].labels, explorer.labels) == 1.0
+    exec(explorer.parameters(), names)
+    assert (names["eps"], names["min_samples"], names["metric"]) == (0.2, 5, "cosine")
+
+
+def test_pooling_can_be_changed_where_the_embedding_is_given() -> None:
+    class Features:
+        input_size = (64, 64)
+        image_size = (64, 64)
+        img_size = 64
+
+        def grid(self) -> np.ndarray:
+            return np.random.default_rng(0).normal(size=(8, 4, 4)).astype(np.float32)
+
+    rng = np.random.default_rng(1)
+    rles = masks.encode(rng.random((9, 64, 64)) > 0.7)
+    segments = Segments(rles=rles)  # type: ignore[arg-type]
+    segments = segments.with_embedding("sam", samlab.pool(Features(), segments))
+    explorer = explore(
+        segments, np.zeros((64, 64), np.uint8), embedding=Features(), points=np.zeros((9, 2))
+    )
+    explorer._handle({"kind": "recluster", "settings": {"pooling": "any"}})
+    expected = samlab.pool(Features(), segments, how="any")
+    np.testing.assert_allclose(explorer.segments.embedding("sam"), expected)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2])
+def test_few_segments(n: int, tmp_path: Any) -> None:
+    segments, picture = strips(n)
+    explorer = explore(segments, picture)
+    assert explorer.labels.tolist() == [-1] * n
+    assert len(explorer.segments) == n
+    assert explorer.write_html(tmp_path / "few.html").stat().st_size > 20_000
+
+
+def test_errors_say_what_to_do() -> None:
+    segments, picture = strips(5)
+    with pytest.raises(InputError, match=r"Expected the picture that the segments were made from"):
+        explore(segments, picture[:4])
+    with pytest.raises(InputError, match=r"the embedding 'clip'; they have 'sam'"):
+        explore(segments, picture, vectors="clip")
+    with pytest.raises(InputError, match=r"Expected finite map coordinates of shape \(5, 2\)"):
+        explore(segments, picture, points=np.zeros((5, 3)))
+    explorer = explore(segments, picture, points=np.zeros((5, 2)))
+    with pytest.raises(InputError, match=r"Expected segment ids from 0 to 4, got 2 to 9"):
+        explorer.select([2, 9])
+    with pytest.raises(InputError, match=r"Expected one of the classes \[0\], got 3"):
+        explorer.rename(3, "x")
+
+
+def test_written_page_holds_everything_and_escapes_texts(tmp_path: Any) -> None:
+    segments, picture = strips(20)
+    name = "</script><img src=x onerror=alert(1)>"
+    segments = segments.with_labels(np.zeros(20, int), {0: name})
+    explorer = explore(segments, picture, points=np.zeros((20, 2)))
+    text = explorer.write_html(tmp_path / "page.html").read_text()
+    assert "<img src=x" not in text
+    assert text.count("</script>") == 2
+    assert not re.findall(r"(?:src|href)=[\"']?https?:", text)
+    data = json.loads(text.split('id="samlab-data">')[1].split("</script>")[0])
+    assert data["state"]["names"] == {"0": name}
+    assert data["payload"]["scene"]["picture"]["$bytes"].startswith("/9j/")
+
+
+def test_pack_round_trips_through_json() -> None:
+    value = {"a": b"\x00\xff", "b": [1.5, None, ("x", True)], 3: {}}
+    assert json.loads(html.script_json(value)) == {
+        "a": {"$bytes": "AP8="}, "b": [1.5, None, ["x", True]], "3": {},
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="Out of range float values"):
+        html.script_json(float("nan"))
