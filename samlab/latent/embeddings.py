@@ -18,17 +18,22 @@ How: TypeAlias = Literal["coverage", "any", "crop", "token"]
 
 
 class PatchFeatures(Protocol):
-    """A picture's patch features. `samlab.encode` returns one; anything with this shape will do.
+    """A picture's patch features. `samlab.encode` returns one; anything with this shape will do."""
 
-    Attributes:
-        input_size: (h, w) of the picture as the encoder saw it: resized, before padding.
-        image_size: (H, W) of the picture.
-        img_size: Side of the padded square, 1024 for SAM.
-    """
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(h, w) of the picture as the encoder saw it: resized, before padding."""
+        ...
 
-    input_size: tuple[int, int]
-    image_size: tuple[int, int]
-    img_size: int
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(H, W) of the picture."""
+        ...
+
+    @property
+    def img_size(self) -> int:
+        """Side of the padded square that the grid covers, 1024 for SAM."""
+        ...
 
     def grid(self) -> np.ndarray:
         """float32 (D, rows, columns), padding included."""
