@@ -48,8 +48,8 @@ def load_sam(
         InputError: A device or dtype that cannot be used.
 
     Example:
-        >>> sam = load_sam("tiny", device="cpu")  # doctest: +SKIP
-        >>> sam.samlab_name, sam.training  # doctest: +SKIP
+        >>> sam = load_sam("tiny", device="cpu")
+        >>> sam.samlab_name, sam.training
         ('tiny', False)
     """
     target = pick_device(device)

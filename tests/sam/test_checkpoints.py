@@ -301,6 +301,27 @@ def test_too_little_room_is_told_before_the_download(server, world, monkeypatch)
 
 
 @pytest.mark.parametrize(
+    ("failure", "raised", "message"),
+    [
+        (KeyboardInterrupt(), KeyboardInterrupt, ""),
+        (OSError(28, "No space left on device"), CheckpointError, "102,400 bytes are needed"),
+    ],
+)
+def test_an_interrupted_download_leaves_nothing(
+    server, world, monkeypatch, failure, raised, message
+):
+    def half(self, url, output_file, pooch, check_only=False):
+        Path(output_file).write_bytes(GOOD[:500])
+        raise failure
+
+    monkeypatch.setattr("pooch.HTTPDownloader.__call__", half)
+    with pytest.raises(raised) as stopped:
+        ck.fetch("vit_b")
+    assert message in str(stopped.value)
+    assert files_in(world / "cache") == []
+
+
+@pytest.mark.parametrize(
     ("name", "message"),
     [
         ("vit-h", "got 'vit-h'. Did you mean 'vit_h'"),
