@@ -23,7 +23,8 @@ from samlab.segments import Segments
 
 COLUMNS = (
     "dimensions", "segments", "knn_accuracy", "linear_accuracy", "cosine_within",
-    "cosine_between", "clusters", "eps", "noise_fraction", "purity", "ari", "nmi", "miou", "silhouette", "stability",
+    "cosine_between", "clusters", "eps", "noise_fraction", "purity", "ari", "nmi", "miou",
+    "silhouette", "stability",
 )  # fmt: skip
 
 
