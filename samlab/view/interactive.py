@@ -59,7 +59,7 @@ def interactive_projection(
         if pixels is not None:
             picture_dots = _dots(segments, ids, anchors, label, in_picture=True)
             figure.add_trace(picture_dots, **_cell(pixels, 1))
-    _layout(figure, pixels is not None)
+    _layout(figure)
     if pixels is not None:
         _lay_picture(figure, segments, pixels)
     return figure
@@ -139,22 +139,26 @@ def _cell(pixels: np.ndarray | None, column: int) -> dict[str, int]:
     return {} if pixels is None else {"row": 1, "col": column}
 
 
-def _layout(figure: Figure, with_picture: bool) -> None:
+def _layout(figure: Figure) -> None:
     figure.update_layout(
         template="plotly_white",
         margin={"l": 8, "r": 8, "t": 8, "b": 8},
         height=540,
         dragmode="pan",
         hovermode="closest",
-        legend={"itemsizing": "constant", "groupclick": "togglegroup", "tracegroupgap": 2},
+        legend={
+            "itemsizing": "constant",
+            "groupclick": "togglegroup",
+            "orientation": "h",
+            "x": 0,
+            "y": -0.02,
+            "yanchor": "top",
+        },  # fmt: skip
         font={"family": "system-ui, sans-serif", "size": 13},
     )
     bare: dict[str, Any] = {"showticklabels": False, "showgrid": False, "zeroline": False}
     figure.update_xaxes(**bare)
     figure.update_yaxes(**bare)
-    map_column = {"row": 1, "col": 2} if with_picture else {}
-    figure.update_xaxes(title_text="UMAP 1", **map_column)
-    figure.update_yaxes(title_text="UMAP 2", **map_column)
 
 
 def _lay_picture(figure: Figure, segments: Segments, pixels: np.ndarray) -> None:
@@ -167,8 +171,7 @@ def _lay_picture(figure: Figure, segments: Segments, pixels: np.ndarray) -> None
         source=source, xref="x", yref="y", x=-0.5, y=-0.5, sizex=width, sizey=height,
         sizing="stretch", layer="below",
     )  # fmt: skip
-    figure.update_xaxes(range=[-0.5, width - 0.5], constrain="domain", title_text="", row=1, col=1)
+    figure.update_xaxes(range=[-0.5, width - 0.5], constrain="domain", row=1, col=1)
     figure.update_yaxes(
-        range=[height - 0.5, -0.5], scaleanchor="x", constrain="domain", title_text="",
-        row=1, col=1,
-    )  # fmt: skip
+        range=[height - 0.5, -0.5], scaleanchor="x", constrain="domain", row=1, col=1
+    )

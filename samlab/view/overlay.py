@@ -70,7 +70,9 @@ def overlay(
 def class_cut_out(
     segments: Segments, image: ImageLike, label: int, *, scale: float = 1.0
 ) -> np.ndarray:
-    """The picture where segments have this label, and a pale grey shadow of it elsewhere.
+    """The picture where the semantic map has this label, and a pale grey shadow of it elsewhere.
+
+    A smaller segment of another class is cut out of the larger one that it lies on.
 
     Returns:
         uint8 RGB (round(H * scale), round(W * scale), 3). A label nobody has gives the shadow.
@@ -78,11 +80,11 @@ def class_cut_out(
     base = _resized(_matching(segments, image), scale).astype(np.float32)
     shadow = 255 - 0.22 * (255 - base @ _LUMA[:, None])
     out = np.repeat(shadow, 3, axis=2)
-    members = segments[segments._column("labels") == label]
-    if len(members):
-        index = index_map(members, scale)
-        out[index >= 0] = base[index >= 0]
-        out[_inner_edges(index)] = class_colors(np.array(label))
+    if len(segments):
+        # The last entry stands for "no segment" (index -1).
+        own = np.append(segments._column("labels") == label, False)[index_map(segments, scale)]
+        out[own] = base[own]
+        out[_inner_edges(np.where(own, 0, -1))] = class_colors(np.array(label))
     return out.round().astype(np.uint8)
 
 

@@ -185,6 +185,9 @@ def test_class_cut_out_keeps_the_class_and_shadows_the_rest(segments, rng):
     photo = rng.integers(0, 255, (40, 60, 3), dtype=np.uint8)
     out = overlay.class_cut_out(segments, photo, 1)
     np.testing.assert_array_equal(out[12:18, 12:18], photo[12:18, 12:18])
+    hole = overlay.class_cut_out(segments, photo, 0)  # class 1 lies on class 0
+    np.testing.assert_array_equal(hole[25:35, 5:25], photo[25:35, 5:25])
+    assert hole[12:18, 12:18].min() > 190
     outside = out[30:, 40:].astype(int)
     assert (outside[..., 0] == outside[..., 2]).all()
     assert outside.min() > 190

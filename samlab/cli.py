@@ -1,0 +1,247 @@
+"""The `samlab` command: segment, report, doctor, models.
+
+Nothing heavy is imported before a command needs it, so that `samlab --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+import samlab
+from samlab.errors import InputError, SamlabError
+
+if TYPE_CHECKING:
+    from samlab.segments import Segments
+
+
+class _Group(TyperGroup):
+    """Turns samlab's own errors into one sentence on stderr and exit code 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SamlabError as error:
+            typer.echo(f"samlab: {error}", err=True)
+            raise typer.Exit(1) from None
+
+
+class _WithPairs(TyperCommand):
+    """Takes `-p NAME VALUE`, as papermill does, besides `-p NAME=VALUE`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        joined: list[str] = []
+        rest = iter(args)
+        for word in rest:
+            joined.append(word)
+            if word in ("-p", "--parameter"):
+                name = next(rest, "")
+                value = None if "=" in name else next(rest, None)
+                joined.append(name if value is None else f"{name}={value}")
+        return super().parse_args(ctx, joined)
+
+
+app = typer.Typer(
+    cls=_Group,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Pictures to segments to semantic classes, with Meta's Segment Anything Model.\n\n"
+    "Start with: samlab report photo.jpg -o report.html",
+)
+
+Picture = Annotated[
+    Path, typer.Argument(metavar="PICTURE", help="The picture: JPEG, PNG, TIFF, WebP, ...")
+]
+Model = Annotated[
+    str,
+    typer.Option("--sam", help="tiny (embedded), vit_b, vit_l, vit_h, mobile_sam, or a file."),
+]
+
+
+def _share(text: str) -> Any:
+    return typer.Option(min=0, max=1, help=text)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"samlab {samlab.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Options that stand before a command."""
+
+
+@app.command(short_help="A picture to segments and classes, as Parquet and PNG.")
+def segment(
+    picture: Picture,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("out"),
+    sam: Model = "tiny",
+    eps: Annotated[str, typer.Option(help="DBSCAN's radius, or auto.")] = "auto",
+    min_samples: Annotated[str, typer.Option(help="DBSCAN's min_samples, or auto.")] = "auto",
+    points_per_side: Annotated[int, typer.Option(min=1, help="Grid of prompts.")] = 32,
+    pred_iou_thresh: Annotated[float, _share("Masks the model rates lower are dropped.")] = 0.88,
+    stability_score_thresh: Annotated[float, _share("Less stable masks are dropped.")] = 0.95,
+) -> None:
+    """Segment everything in a picture, group the segments into classes, write what was found.
+
+    Writes into the folder: NAME.parquet (masks, boxes, scores, vectors, classes; read it with
+    samlab.Segments.from_parquet, pandas or DuckDB), NAME_segments.png and NAME_classes.png.
+
+    Example: samlab segment photo.jpg -o results --sam vit_b --eps 0.06
+    """
+    radius = _number_or_auto("eps", eps, float)
+    neighbours = _number_or_auto("min_samples", min_samples, int)
+    pixels = samlab.read_image(picture)
+    segments: Segments = samlab.segment(
+        picture, sam, points_per_side=points_per_side, pred_iou_thresh=pred_iou_thresh,
+        stability_score_thresh=stability_score_thresh,
+    )  # fmt: skip
+    clustering = samlab.cluster(segments, eps=radius, min_samples=neighbours)
+    segments = segments.with_labels(clustering.labels)
+    files = _write(segments, pixels, out, picture.stem)
+    noise = int((clustering.labels < 0).sum())
+    typer.echo(
+        f"{len(segments)} segments, {clustering.n_clusters} classes, {noise} in no class "
+        f"(eps {clustering.eps:.3g})"
+    )
+    for file in files:
+        typer.echo(str(file))
+
+
+@app.command(cls=_WithPairs, short_help="A picture to one HTML report.")
+def report(
+    picture: Picture,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The HTML file.")] = Path("report.html"),
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--parameter", "-p", metavar="NAME VALUE", help="A parameter; may be repeated."
+        ),
+    ] = None,
+    notebook: Annotated[
+        Path | None, typer.Option(help="Another notebook with a 'parameters' cell.")
+    ] = None,
+) -> None:
+    """Run the report notebook on a picture and write one HTML file that needs no network.
+
+    The parameters are those of the notebook's first cell: sam, eps, min_samples, points_per_side
+    and others; a wrong name lists them all. If the run fails, an earlier report stays as it was
+    and the notebook up to the failing cell is left beside it as NAME.failed.ipynb.
+
+    Example: samlab report photo.jpg -o report.html -p eps 0.06 -p sam vit_b
+    """
+    from samlab.runs.report import write_report
+
+    parameters = _parameters(parameter or [])
+    page = write_report(picture, out, notebook=notebook, progress=True, **parameters)
+    typer.echo(f"{page} ({page.stat().st_size / 1e6:.1f} MB). Open it in any browser.")
+
+
+@app.command(short_help="What works on this machine, and what to do about the rest.")
+def doctor() -> None:
+    """Check Python, packages, GPU, precision and weights; say what to do about each problem.
+
+    Exit code 1 if something that samlab needs does not work.
+
+    Example: samlab doctor
+    """
+    from samlab.doctor import diagnose, format_findings
+
+    findings = diagnose()
+    typer.echo(format_findings(findings))
+    if any(finding.status == "fail" for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command(short_help="Which models there are, and where their weights are.")
+def models(
+    verify: Annotated[bool, typer.Option(help="Hash every file found; seconds per GB.")] = False,
+) -> None:
+    """List the models that --sam takes, with the file of weights found for each.
+
+    Files are looked for in SAMLAB_CHECKPOINTS, Kaggle's inputs and the cache; a missing one is
+    downloaded when first used.
+
+    Example: samlab models --verify
+    """
+    from samlab.sam.checkpoints import status
+
+    said = {True: "verified", False: "NOT the official file", None: ""}
+    for row in status(verify=verify):
+        missing = "install samlab again" if row.name == "tiny" else "downloaded when first used"
+        where = f"{row.path}  ({row.source})" if row.path else f"not here; {missing}"
+        size = f"{row.size / 1e6:,.0f} MB"
+        typer.echo(f"{row.name:<11} {size:>9}  {where}  {said[row.verified]}".rstrip())
+
+
+# -- small things -------------------------------------------------------------------------------
+
+
+def _write(segments: Segments, pixels: Any, out: Path, stem: str) -> list[Path]:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        table = segments.to_parquet(out / f"{stem}.parquet")
+        pictures = {
+            out / f"{stem}_segments.png": samlab.plot_segments(segments, pixels),
+            out / f"{stem}_classes.png": samlab.plot_classes(segments, pixels),
+        }
+        for path, figure in pictures.items():
+            figure.savefig(path, dpi=150, bbox_inches="tight")
+    except OSError as error:
+        raise InputError(
+            f"The results could not be written to '{out}': {error.strerror or error}. "
+            "Choose another folder with -o."
+        ) from error
+    return [table, *pictures]
+
+
+def _number_or_auto(name: str, text: str, kind: type) -> Any:
+    if text == "auto":
+        return text
+    try:
+        return kind(text)
+    except ValueError:
+        raise InputError(
+            f"Expected {name} as a number or 'auto', got '{text}'. For example --eps 0.06."
+        ) from None
+
+
+def _parameters(pairs: list[str]) -> dict[str, Any]:
+    """`["eps=0.06", "sam=vit_b"]` to typed values."""
+    parameters = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise InputError(
+                f"Expected a parameter's name and value, got only '{pair}'. "
+                "For example: -p eps 0.06"
+            )
+        parameters[name] = _typed(value)
+    return parameters
+
+
+def _typed(text: str) -> Any:
+    """Numbers and true/false as such, everything else as text: what papermill's -p does."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return {"true": True, "false": False, "none": None}.get(text.lower(), text)
+
+
+if __name__ == "__main__":
+    sys.exit(app())

@@ -1,0 +1,163 @@
+"""The command as a person types it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+import samlab
+from samlab.cli import _parameters, app
+from samlab.errors import InputError, SamlabError
+from samlab.latent.clusters import cluster
+from samlab.segments import Segments
+
+ROOT = Path(__file__).resolve().parents[1]
+runner = CliRunner()
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.png"
+    Image.fromarray(np.full((40, 60, 3), 200, np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture
+def model(monkeypatch):
+    """Segments without a model: six squares, each with a vector of one of two directions."""
+
+    def fake(image, sam, **options):
+        options_seen.update(options, sam=sam)
+        shapes = np.zeros((6, 40, 60), bool)
+        for i in range(6):
+            shapes[i, 5:15, 10 * i : 10 * i + 8] = True
+        vectors = np.eye(2, 8)[np.arange(6) % 2] + 0.001 * np.arange(48).reshape(6, 8)
+        rles = samlab.masks.encode(shapes)
+        return Segments(rles=rles, embeddings={"sam": vectors}, image_id="photo.png")
+
+    options_seen: dict = {}
+    import samlab.masks
+
+    monkeypatch.setattr(samlab, "segment", fake, raising=False)
+    return options_seen
+
+
+def test_help_of_every_command_shows_an_example():
+    top = runner.invoke(app, ["--help"])
+    assert top.exit_code == 0
+    for name in ("segment", "report", "doctor", "models"):
+        assert name in top.output
+        shown = runner.invoke(app, [name, "--help"])
+        assert shown.exit_code == 0
+        assert f"Example: samlab {name}" in shown.output
+
+
+def test_no_command_shows_help_and_version_is_told():
+    assert "Usage" in runner.invoke(app, []).output
+    assert runner.invoke(app, ["--version"]).output.strip() == f"samlab {samlab.__version__}"
+
+
+def test_start_does_not_import_heavy_packages():
+    code = (
+        "import sys, samlab.cli; "
+        "print([m for m in ('torch', 'sklearn', 'matplotlib', 'papermill', 'pandas') "
+        "if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["segment", "no.jpg"], "No picture at 'no.jpg': the file does not exist."),
+        (["report", "no.jpg"], "No picture at 'no.jpg'"),
+        (["segment", "no.jpg", "--eps", "wide"], "Expected eps as a number or 'auto', got 'wide'"),
+        (["report", "no.jpg", "-p", "epz", "1"], "got 'epz'. It has: image, sam"),
+        (["report", "no.jpg", "-p", "eps"], "name and value, got only 'eps'"),
+    ],
+)
+def test_errors_are_one_sentence_on_stderr_and_exit_code_one(arguments, said):
+    done = runner.invoke(app, arguments)
+    assert done.exit_code == 1
+    assert done.stderr.startswith("samlab: ")
+    assert said in done.stderr
+    assert "Traceback" not in done.output
+
+
+def test_segment_writes_a_table_and_two_pictures(tmp_path, photo, model):
+    out = tmp_path / "a" / "b"
+    done = runner.invoke(
+        app, ["segment", str(photo), "-o", str(out), "--eps", "0.1", "--min-samples", "2",
+              "--points-per-side", "8", "--sam", "vit_b"],
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert model == {
+        "sam": "vit_b", "points_per_side": 8, "pred_iou_thresh": 0.88,
+        "stability_score_thresh": 0.95,
+    }  # fmt: skip
+    assert done.output.startswith("6 segments, 2 classes, 0 in no class (eps 0.1)")
+    segments = Segments.from_parquet(out / "photo.parquet")
+    expected = cluster(segments, eps=0.1, min_samples=2).labels
+    np.testing.assert_array_equal(segments.labels, expected)
+    for name in ("photo_segments.png", "photo_classes.png"):
+        with Image.open(out / name) as picture:
+            assert np.asarray(picture.convert("RGB")).std() > 5
+
+
+def test_segment_into_a_file_is_refused_by_name(tmp_path, photo, model):
+    done = runner.invoke(app, ["segment", str(photo), "-o", str(photo)])
+    assert done.exit_code == 1
+    assert f"could not be written to '{photo}'" in done.stderr
+
+
+def test_report_passes_typed_parameters(tmp_path, photo, monkeypatch):
+    seen = {}
+
+    def fake(picture, out, **more):
+        seen.update(more, picture=picture)
+        Path(out).write_text("<html>")
+        return Path(out)
+
+    monkeypatch.setattr("samlab.runs.report.write_report", fake)
+    done = runner.invoke(
+        app, ["report", str(photo), "-o", str(tmp_path / "r.html"), "-p", "eps", "0.06",
+              "-p", "sam=vit_b", "--parameter", "min_samples", "8", "-p", "save_segments", ""],
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert seen == {
+        "picture": photo, "notebook": None, "progress": True,
+        "eps": 0.06, "sam": "vit_b", "min_samples": 8, "save_segments": "",
+    }  # fmt: skip
+    assert "r.html" in done.output
+
+
+def test_parameter_values_get_the_types_papermill_gives():
+    assert _parameters(["a=1", "b=-0.5", "c=True", "d=x=y", "e=None"]) == {
+        "a": 1, "b": -0.5, "c": True, "d": "x=y", "e": None
+    }  # fmt: skip
+    with pytest.raises(InputError, match="For example: -p eps 0.06"):
+        _parameters(["=1"])
+
+
+def test_models_lists_all_names_and_where_they_are(monkeypatch, tmp_path):
+    monkeypatch.setenv("SAMLAB_CHECKPOINTS", str(tmp_path))
+    done = runner.invoke(app, ["models"])
+    assert done.exit_code == 0
+    names = [line.split()[0] for line in done.output.splitlines()]
+    assert names == ["tiny", "vit_b", "vit_l", "vit_h", "mobile_sam"]
+
+
+def test_own_errors_anywhere_become_exit_code_one(monkeypatch):
+    def broken(**_):
+        raise SamlabError("it is like this; do that")
+
+    monkeypatch.setattr("samlab.sam.checkpoints.status", broken)
+    done = runner.invoke(app, ["models"])
+    assert (done.exit_code, done.stderr) == (1, "samlab: it is like this; do that\n")
