@@ -153,7 +153,7 @@ def _layout(figure: Figure) -> None:
             "x": 0,
             "y": -0.02,
             "yanchor": "top",
-        },  # fmt: skip
+        },
         font={"family": "system-ui, sans-serif", "size": 13},
     )
     bare: dict[str, Any] = {"showticklabels": False, "showgrid": False, "zeroline": False}
