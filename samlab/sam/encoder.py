@@ -31,8 +31,9 @@ from segment_anything.modeling.image_encoder import (
 from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor
 from torch.nn import functional as F
+from torchvision.transforms.functional import resize, to_pil_image
 
-from samlab.errors import ImageError, SamlabWarning
+from samlab.errors import SamlabWarning
 from samlab.images import ImageLike, read_image
 from samlab.sam.device import pick_dtype
 
@@ -148,15 +149,12 @@ def _prepare(image: np.ndarray, sam: Sam) -> tuple[Tensor, tuple[int, int]]:
     """Resize, normalise and pad as SamPredictor does; float32 (1, 3, S, S) and the valid size."""
     side = sam.image_encoder.img_size
     height, width = ResizeLongestSide.get_preprocess_shape(*image.shape[:2], side)
-    if min(height, width) == 0:
-        raise ImageError(
-            f"Expected a picture at most {2 * side} times as long as wide, got "
-            f"{image.shape[1]} x {image.shape[0]} pixels: at the model's input size of {side} its "
-            "short side would vanish. Cut it into pieces."
-        )
+    # SAM rounds the short side of a very thin picture to 0 and fails; one row or column is kept.
+    height, width = max(height, 1), max(width, 1)
     if sam.image_format != "RGB":
         image = image[..., ::-1]
-    resized = torch.as_tensor(ResizeLongestSide(side).apply_image(image), device=sam.device)
+    scaled = np.array(resize(to_pil_image(image), [height, width]))
+    resized = torch.as_tensor(scaled, device=sam.device)
     pixels = (resized.permute(2, 0, 1) - sam.pixel_mean.float()) / sam.pixel_std.float()
     return F.pad(pixels, (0, side - width, 0, side - height))[None], (height, width)
 

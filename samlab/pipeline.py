@@ -1,0 +1,86 @@
+"""The main job in one call: a picture in, segments with their vectors out."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from samlab.errors import InputError
+from samlab.images import ImageLike, read_image
+from samlab.segments import Segments
+
+if TYPE_CHECKING:
+    from segment_anything.modeling import Sam
+
+
+def segment(
+    image: ImageLike,
+    sam: str | Path | Sam = "tiny",
+    *,
+    how: str = "coverage",
+    image_id: str | None = None,
+    device: str | None = None,
+    **options: Any,
+) -> Segments:
+    """Segment everything in a picture and give each segment its vector.
+
+    Masks (SAM's automatic mask generation) and vectors come from one and the same pass of the
+    image encoder.
+
+    Args:
+        image: Path, PIL image or array; see `read_image`.
+        sam: A model from `load_sam`, or a name or path for it.
+        how: Pooling of patch features over a mask, `"coverage"` or `"any"`; see `pool`.
+        image_id: Name of the picture; the file's name by default.
+        device: Where to load the model when `sam` is a name or path.
+        **options: Any argument of `MaskGenerator`, for example `points_per_side=51`.
+
+    Returns:
+        Segments with `embeddings["sam"]`, float32 (N, 256). N may be 0.
+
+    Example:
+        >>> import skimage.data, samlab
+        >>> segments = samlab.segment(skimage.data.coins())
+        >>> clustering = samlab.cluster(segments)
+    """
+    # torch is imported here and not above, so that `import samlab` stays quick.
+    from samlab.latent.embeddings import pool
+    from samlab.sam.amg import MaskGenerator
+    from samlab.sam.encoder import encode
+    from samlab.sam.load import load_sam
+
+    if how not in ("coverage", "any"):
+        raise InputError(
+            f"Expected how='coverage' or how='any', got {how!r}. Other poolings need more than "
+            "the picture's own embedding: call samlab.pool afterwards."
+        )
+    pixels = read_image(image)
+    model = load_sam(sam, device=device) if isinstance(sam, (str, os.PathLike)) else sam
+    generator = MaskGenerator(model, **options)
+    embedding = encode(pixels, model, dtype=generator.dtype, compile=generator.compile)
+    segments = generator.segments(pixels, embedding=embedding)
+    segments = segments.with_embedding("sam", pool(embedding, segments, how=how))
+    return replace(
+        segments,
+        image_id=_name(image) if image_id is None else image_id,
+        image_ids=None,
+        provenance={**_origin(model), **segments.provenance, "pooling": how},
+    )
+
+
+def _origin(model: Sam) -> dict[str, Any]:
+    """Which weights and versions made a result; models that samlab did not load have no name."""
+    return {
+        "model": getattr(model, "samlab_name", type(model.image_encoder).__name__),
+        "weights_sha256": getattr(model, "weights_sha256", ""),
+        "versions": {name: version(name) for name in ("samlab", "torch", "numpy")},
+    }
+
+
+def _name(image: ImageLike) -> str:
+    if isinstance(image, (str, os.PathLike)):
+        return Path(image).name
+    return Path(getattr(image, "filename", "") or "").name
