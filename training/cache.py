@@ -69,7 +69,7 @@ def read_shard(folder: Path, number: int) -> Shard:
     images, leaves, tables = _names(folder, number)
     with np.load(tables) as data:
         ends = np.cumsum(data["counts"])[:-1]
-        trees = zip(np.split(data["parents"], ends), np.split(data["materials"], ends))
+        trees = zip(np.split(data["parents"], ends), np.split(data["materials"], ends), strict=True)
         parsed = [Tables(p, m) for p, m in trees]
     return Shard(np.load(images, mmap_mode="r"), np.load(leaves, mmap_mode="r"), parsed)
 

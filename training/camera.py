@@ -26,7 +26,8 @@ def uneven_light(rng: np.random.Generator, image: Image) -> Image:
         slow = (field(rng.uniform(0.1, 0.4) * 512 / height) - 128) / 128
         image = image * (1 + slow * rng.uniform(0, 0.6))[..., None]
     if rng.random() < 0.3:
-        cast = np.clip((field(rng.uniform(0.2, 1.2) * 512 / height) - 140) * rng.uniform(2, 20), 0, 255)
+        outline = field(rng.uniform(0.2, 1.2) * 512 / height) - 140
+        cast = np.clip(outline * rng.uniform(2, 20), 0, 255)
         cast = cv2.GaussianBlur(cast, (0, 0), rng.uniform(0.8, 8)) / 255
         image = image * (1 - rng.uniform(0.15, 0.6) * cast)[..., None]
     if rng.random() < 0.25:
@@ -51,9 +52,11 @@ def _sensor(rng: np.random.Generator, image: Image) -> Image:
     """Noise of the sensor, brighter where it is lighter, sometimes in clumps."""
     if rng.random() < 0.65:
         strength = np.exp(rng.uniform(np.log(0.7), np.log(10)))
-        noise = rng.normal(0, strength, image.shape[:2] + (rng.choice([1, 3]),)).astype(np.float32)
+        shape = (*image.shape[:2], rng.choice([1, 3]))
+        noise = rng.normal(0, strength, shape).astype(np.float32)
         if rng.random() < 0.4:
-            noise = cv2.GaussianBlur(noise, (0, 0), rng.uniform(0.4, 1.0)).reshape(noise.shape) * 1.5
+            clumps = cv2.GaussianBlur(noise, (0, 0), rng.uniform(0.4, 1.0))
+            noise = clumps.reshape(noise.shape) * 1.5
         image = image + noise * np.sqrt(0.4 + image / 180)
     return np.clip(image, 0, 255)
 

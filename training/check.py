@@ -68,10 +68,8 @@ def _outlines(path: Path, shape: tuple[int, int]) -> list[NDArray[np.bool_]]:
     return drawn
 
 
-def score(
-    probability: NDArray[np.float32], people: list[NDArray[np.bool_]]
-) -> NDArray[np.float64]:
-    """Per threshold: hits and number of predicted cells, hits and number of drawn cells; (17, 4)."""
+def score(probability: NDArray[np.float32], people: list[NDArray[np.bool_]]) -> NDArray[np.float64]:
+    """Per threshold: hits and number of predicted cells, hits and number of drawn ones."""
     anyone = distance_transform_edt(~np.any(people, axis=0)) <= TOLERANCE
     counts = []
     for threshold in THRESHOLDS:
@@ -111,7 +109,8 @@ def main() -> None:
         for sides, p in maps.items():
             totals[sides] += score(p, people)
     for sides, total in totals.items():
-        print(sides, "F %.3f at %.2f" % f_measure(total))
+        best, threshold = f_measure(total)
+        print(sides, f"F {best:.3f} at {threshold:.2f}")
     if options.sheet:
         rows = []
         for picture in [*options.pictures, *photos[:6]]:
@@ -122,7 +121,7 @@ def main() -> None:
             rows.append(np.hstack(tiles))
         if len(rows) % 2:
             rows.append(np.zeros_like(rows[0]))
-        sheet = [np.hstack(pair) for pair in zip(rows[::2], rows[1::2])]
+        sheet = [np.hstack(pair) for pair in zip(rows[::2], rows[1::2], strict=True)]
         cv2.imwrite(str(options.sheet), np.vstack(sheet))
 
 

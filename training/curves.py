@@ -19,7 +19,7 @@ def plot(table: Path, picture: Path) -> None:
         rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
     names = ["total", *WEIGHTS, "speed"]
     figure, panels = plt.subplots(2, 4, figsize=(14, 6), sharex=True)
-    for name, panel in zip(names, panels.flat):
+    for name, panel in zip(names, panels.flat, strict=False):
         panel.plot([r["minutes"] for r in rows], [r[name] for r in rows], linewidth=1)
         panel.set_title("pictures per second" if name == "speed" else name)
         panel.grid(alpha=0.3)

@@ -160,7 +160,11 @@ class Crops(torch.utils.data.IterableDataset[Batch]):
     """
 
     def __init__(
-        self, folder: Path, sizes: tuple[tuple[int, int], ...], seed: int, first: int = 0,
+        self,
+        folder: Path,
+        sizes: tuple[tuple[int, int], ...],
+        seed: int,
+        first: int = 0,
         nodes: int = 10,
     ) -> None:
         self.folder = folder
@@ -195,12 +199,14 @@ class Crops(torch.utils.data.IterableDataset[Batch]):
             scene = int(rng.integers(len(shard.tables)))
             tree, common = grow(shard.tables[scene]), Recolour.draw(rng)
             for _ in range(2):
-                sample = self._sample(rng, shard.image[scene], shard.leaf[scene], tree, size, common)
-                samples.append(sample[:-1])
-                chosen = sample[-1]
+                image, leaf = shard.image[scene], shard.leaf[scene]
+                *sample, chosen = self._sample(rng, image, leaf, tree, size, common)
+                samples.append(sample)
                 kinds.append(np.where(chosen > 0, tree.materials[chosen] + 1000 * pair, -1))
                 trees.append(tree)
-        image, boundary, valid, leaf, cover = (np.stack(parts) for parts in zip(*samples))
+        image, boundary, valid, leaf, cover = (
+            np.stack(parts) for parts in zip(*samples, strict=True)
+        )
         kinship, twins = _relations(trees)
         return Batch(
             torch.from_numpy(image), torch.from_numpy(boundary)[:, None],
@@ -209,7 +215,12 @@ class Crops(torch.utils.data.IterableDataset[Batch]):
         )  # fmt: skip
 
     def _sample(
-        self, rng: np.random.Generator, image: NDArray, leaf: NDArray, tree: Tree, size: int,
+        self,
+        rng: np.random.Generator,
+        image: NDArray,
+        leaf: NDArray,
+        tree: Tree,
+        size: int,
         common: Recolour,
     ) -> tuple[NDArray, ...]:
         picture, labels = _crop(rng, image, leaf, size)

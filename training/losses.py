@@ -102,4 +102,5 @@ def kind_loss(semantic: Tensor, cover: Tensor, kind: Tensor) -> Tensor:
     same = ((kind[:, None] == kind[None]) & ~itself).float()
     log_share = logits - logits.logsumexp(1, keepdim=True)
     friends = same.sum(1)
-    return -((log_share * same).sum(1) / friends.clamp_min(1)).sum() / (friends > 0).sum().clamp_min(1)
+    each = -(log_share * same).sum(1) / friends.clamp_min(1)
+    return each.sum() / (friends > 0).sum().clamp_min(1)

@@ -113,8 +113,13 @@ def vary(rng: np.random.Generator, material: Material) -> Material:
 
 
 def albedo(
-    rng: np.random.Generator, material: Material, height: int, width: int, zoom: float,
-    turn: float = 0.0, tilt: float = 0.0,
+    rng: np.random.Generator,
+    material: Material,
+    height: int,
+    width: int,
+    zoom: float,
+    turn: float = 0.0,
+    tilt: float = 0.0,
 ) -> Image:
     """The material's colour, (height, width, 3) float32 in 0..255, before any light.
 
@@ -125,9 +130,7 @@ def albedo(
     def look(family: str, index: int, scale: float, lean: float = 0.0) -> NDArray[np.uint8]:
         tile = bank[family][index % len(bank[family])]
         offset = (float(rng.uniform(0, 256)), float(rng.uniform(0, 256)))
-        return textures.warp(
-            tile, height, width, scale / zoom, material.angle + turn, offset, lean
-        )
+        return textures.warp(tile, height, width, scale / zoom, material.angle + turn, offset, lean)
 
     if material.family == "flat":
         out = np.empty((height, width, 3), np.float32)

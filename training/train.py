@@ -173,7 +173,9 @@ class Trainer:
     @torch.no_grad()
     def _average(self) -> None:
         keep = min(self.recipe.smoothing, (1 + self.step) / (20 + self.step))
-        for mean, now in zip(self.average.state_dict().values(), self.net.state_dict().values()):
+        for mean, now in zip(
+            self.average.state_dict().values(), self.net.state_dict().values(), strict=True
+        ):
             if mean.is_floating_point():
                 mean.lerp_(now, 1 - keep)
             else:

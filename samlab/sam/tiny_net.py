@@ -41,7 +41,12 @@ class ConvNorm(nn.Module):
     """A convolution without bias, batch normalisation, and ReLU where asked for."""
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1,
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: int = 1,
+        groups: int = 1,
         relu: bool = True,
     ) -> None:
         super().__init__()
@@ -107,7 +112,9 @@ class Attention(nn.Module):
         self.out = nn.Linear(channels, channels)
         self.norm_mlp = nn.LayerNorm(channels)
         self.mlp = nn.Sequential(
-            nn.Linear(channels, expand * channels), nn.GELU(), nn.Linear(expand * channels, channels)
+            nn.Linear(channels, expand * channels),
+            nn.GELU(),
+            nn.Linear(expand * channels, channels),
         )
 
     def forward(self, x: Tensor) -> Tensor:

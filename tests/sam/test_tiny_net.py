@@ -13,7 +13,10 @@ from samlab.sam.tiny_net import EMBEDDING_DIM, TinyNet, pack, unpack
 
 @settings(max_examples=15, deadline=None, derandomize=True)
 @given(
-    batch=st.integers(1, 2), height=st.integers(1, 5), width=st.integers(1, 5), seed=st.integers(0, 99)
+    batch=st.integers(1, 2),
+    height=st.integers(1, 5),
+    width=st.integers(1, 5),
+    seed=st.integers(0, 99),
 )
 def test_unpack_gives_back_what_was_packed(batch: int, height: int, width: int, seed: int) -> None:
     g = torch.Generator().manual_seed(seed)

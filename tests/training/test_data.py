@@ -60,7 +60,8 @@ def test_batches_are_a_function_of_seed_and_number(folder: Path) -> None:
         first, again = crops.batch(number), crops.batch(number)
         size = first.image.shape[-1]
         assert tuple(first.image.shape) in {(4, 3, 64, 64), (2, 3, 96, 96)}
-        assert first.boundary.shape == first.valid.shape == (len(first.image), 1, size // 4, size // 4)
+        quarter = (len(first.image), 1, size // 4, size // 4)
+        assert first.boundary.shape == first.valid.shape == quarter
         assert first.leaf.shape[1:] == (size // 8, size // 8)
         assert first.cover.shape[2:] == (size // 16, size // 16)
         for name, value in vars(first).items():
