@@ -163,6 +163,9 @@ def _trace_all(
 
 
 def _dense(logits: Tensor, frame: Frame, threshold: float, offset: float) -> Masks:
+    if len(logits) == 0:
+        none = np.zeros(0, np.int64)
+        return Masks(none.astype(np.float32), none, none.reshape(0, 4), [])
     height, width = frame.crop_size
     device = logits.device
     pixels = max(height * width, frame.img_size**2)
@@ -177,9 +180,6 @@ def _dense(logits: Tensor, frame: Frame, threshold: float, offset: float) -> Mas
         for column, value in zip(columns, [*counts, _boxes(mask)], strict=True):
             column.append(value.cpu().numpy())
         runs.extend(_dense_runs(mask, frame))
-    if not runs:
-        none = np.zeros(0, np.int64)
-        return Masks(none.astype(np.float32), none, none.reshape(0, 4), [])
     above, areas, below, boxes = (np.concatenate(c) for c in columns)
     return Masks(_stability(above, below), areas, boxes, runs)
 
