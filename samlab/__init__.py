@@ -15,11 +15,13 @@ __all__ = [
     "Clustering",
     "ColourTexture",
     "MaskGenerator",
+    "MemoryBank",
     "PatchEmbedder",
     "SamlabError",
     "Segments",
     "TransformersEmbedder",
     "__version__",
+    "box_examples",
     "class_table",
     "cluster",
     "cluster_table",
@@ -56,6 +58,8 @@ __all__ = [
     "similarity",
     "stability",
     "sweep",
+    "train_head",
+    "train_prototypes",
 ]
 
 #: Public name -> module that defines it.
@@ -63,10 +67,12 @@ _HOME = {
     "Clustering": "samlab.latent.clusters",
     "ColourTexture": "samlab.latent.embedders",
     "MaskGenerator": "samlab.sam.amg",
+    "MemoryBank": "samlab.bank.memory_bank",
     "PatchEmbedder": "samlab.latent.embedders",
     "SamlabError": "samlab.errors",
     "Segments": "samlab.segments",
     "TransformersEmbedder": "samlab.latent.embedders",
+    "box_examples": "samlab.bank.examples",
     "class_table": "samlab.view.tables",
     "cluster": "samlab.latent.clusters",
     "cluster_table": "samlab.latent.cluster_table",
@@ -103,6 +109,8 @@ _HOME = {
     "similarity": "samlab.latent.similarity",
     "stability": "samlab.latent.scores",
     "sweep": "samlab.latent.clusters",
+    "train_head": "samlab.latent.head_training",
+    "train_prototypes": "samlab.latent.head_training",
 }
 
 

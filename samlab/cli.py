@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 import samlab
+from samlab.bank.commands import app as bank_app
 from samlab.errors import InputError, SamlabError
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ app = typer.Typer(
     help="Pictures to segments to semantic classes, with Meta's Segment Anything Model.\n\n"
     "Start with: samlab report photo.jpg -o report.html",
 )
+
+app.add_typer(bank_app, name="bank", short_help="Classes from labelled boxes.")
 
 Picture = Annotated[
     Path, typer.Argument(metavar="PICTURE", help="The picture: JPEG, PNG, TIFF, WebP, ...")

@@ -16,11 +16,12 @@ MODULES = sorted(p for p in PACKAGE.rglob("*.py"))
 
 FLOOR = {"segments", "masks", "images", "errors"}
 ALLOWED = {
-    "cli": {"runs", "view", "pipeline", "doctor", "sam", "formats", "latent"} | FLOOR,
-    "runs": {"view", "pipeline", "doctor", "sam", "formats", "latent"} | FLOOR,
+    "cli": {"runs", "view", "pipeline", "bank", "doctor", "sam", "formats", "latent"} | FLOOR,
+    "runs": {"view", "pipeline", "bank", "doctor", "sam", "formats", "latent"} | FLOOR,
     "doctor": {"sam"} | FLOOR,
     "view": {"pipeline", "sam", "formats", "latent"} | FLOOR,
     "pipeline": {"sam", "formats", "latent"} | FLOOR,
+    "bank": {"pipeline", "sam", "formats", "latent"} | FLOOR,
     "sam": FLOOR,
     "formats": FLOOR,
     "latent": FLOOR,

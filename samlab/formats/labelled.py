@@ -24,6 +24,7 @@ from samlab.formats.paths import image_folder, inside
 from samlab.masks import Rle
 
 _EXAMPLES = 5
+_PNG_EXIF = {"exif", "Raw profile type exif"}
 _ORIENTATION = 0x0112  # EXIF; 5 to 8 are turned by 90 degrees
 
 
@@ -320,7 +321,9 @@ def picture_size(path: Path) -> tuple[int, int] | None:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 width, height = image.size
-                turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+                # Pillow decodes a whole PNG in search of EXIF data, which hardly any has.
+                silent = image.format == "PNG" and not {*image.info} & _PNG_EXIF
+                turned = not silent and image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
     return (width, height) if turned else (height, width)

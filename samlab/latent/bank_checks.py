@@ -79,7 +79,7 @@ def refuse_strangers(mine: Mapping[str, Any], theirs: Mapping[str, Any], what: s
     """Raise InputError where two provenances tell of different weights or pooling."""
     for key in MUST_AGREE:
         here, there = mine.get(key), theirs.get(key)
-        if here is None or there is None or here == there:
+        if not here or not there or here == there:  # what is not known cannot disagree
             continue
         raise InputError(
             f"This bank was made with {_WORDS[key]} {_short(here)}, the {what} with "

@@ -1,0 +1,196 @@
+"""The memory bank, measured: what a pass over many boxes costs, and how well classes are found.
+
+    python benchmarks/boxes.py cost [--model vit_b]
+    SAMLAB_EVAL_DATA=... python benchmarks/boxes.py camvid [--pictures 60] [--keep FOLDER]
+
+`camvid` builds from the boxes of the train split of CamVid and tests on those of its val split
+(masks by box prompts in both), with everything chosen beforehand: nothing is tuned on val. The
+data are in `$SAMLAB_EVAL_DATA/camvid`; they are research data and not part of this project.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from samlab.bank.boxes import segment_with_boxes
+from samlab.bank.examples import box_examples, weights_of
+from samlab.bank.memory_bank import MemoryBank
+from samlab.formats.coco import read_coco
+from samlab.formats.labelled import LabelledImages
+from samlab.images import read_image
+from samlab.latent.bank_scores import Evaluation
+from samlab.latent.embedders import ColourTexture, embed
+from samlab.latent.head_training import train_head, train_prototypes
+from samlab.latent.heads import Head
+from samlab.sam.encoder import encode
+from samlab.sam.load import load_sam
+from samlab.segments import Segments
+
+SEEDS = range(5)
+
+
+# -- cost -----------------------------------------------------------------------------------------
+
+
+def cost(model: str, boxes: int = 50, repeats: int = 3) -> None:
+    """Encoder alone against encoder and all boxes, in one process, the better of several runs."""
+    if model == "vit_b-random":
+        from segment_anything import sam_model_registry
+
+        torch.manual_seed(0)
+        sam = sam_model_registry["vit_b"]().eval()
+    else:
+        sam = load_sam(model)
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 255, (768, 1024, 3), dtype=np.uint8)
+    corner = rng.uniform(0, 600, (boxes, 2))
+    frames = np.concatenate([corner, corner + rng.uniform(30, 160, (boxes, 2))], axis=1)
+    segment_with_boxes(picture, frames[:2], sam)  # compile, allocate
+    alone, whole = [], []
+    for _ in range(repeats):
+        start = time.process_time()
+        embedding = encode(picture, sam)
+        middle = time.process_time()
+        segment_with_boxes(picture, frames, sam, embedding=embedding)
+        alone.append(middle - start)
+        whole.append(time.process_time() - start)
+    print(
+        f"{model}: encoder {min(alone):.2f} s, with {boxes} boxes {min(whole):.2f} s of CPU time: "
+        f"{min(whole) / min(alone):.2f}x ({torch.get_num_threads()} threads, "
+        f"better of {repeats})"
+    )
+
+
+# -- CamVid ---------------------------------------------------------------------------------------
+
+
+def camvid(pictures: int | None, model: str, keep: Path | None) -> None:
+    """The table: chance, colour, training-free, MLP, learned bank."""
+    root = Path(os.environ["SAMLAB_EVAL_DATA"]) / "camvid"
+    sam = load_sam(model)
+    splits = {}
+    for split in ("train", "val"):
+        labelled = read_coco(root / split / "instances_coco.json", root / split / "images")
+        step = max(1, len(labelled) // pictures) if pictures else 1
+        chosen = labelled[::step][: pictures or len(labelled)]
+        found = box_examples(chosen, sam, parts=True, resume=keep)
+        splits[split] = with_colour(found, chosen), first_per_box(found, chosen)
+    (train_all, train_main), (val_all, val_main) = splits["train"], splits["val"]
+    print(f"weights {weights_of(sam)[:12]}, {len(set(train_all.image_ids))} train and "
+          f"{len(set(val_all.image_ids))} val pictures, {train_main.sum()} and {val_main.sum()} "
+          f"boxes, {len(train_all)} and {len(val_all)} masks with parts")  # fmt: skip
+    table(train_all, train_main, val_all[val_main])
+    parts_and_wholes(train_all, train_main, val_all)
+
+
+def first_per_box(segments: Segments, labelled: LabelledImages) -> np.ndarray:
+    """Boolean (N,): the one mask per box; each picture's come first, then the parts."""
+    main = np.zeros(len(segments), bool)
+    for image in labelled:
+        ids = np.flatnonzero(np.asarray(segments.image_ids) == image.name)
+        main[ids[: len(image)]] = True
+    return main
+
+
+def with_colour(segments: Segments, labelled: LabelledImages) -> Segments:
+    """Add the colour and texture baseline's vectors."""
+    vectors = np.zeros((len(segments), 0), np.float32)
+    for image in labelled:
+        ids = np.flatnonzero(np.asarray(segments.image_ids) == image.name)
+        if len(ids):
+            part = embed(read_image(image.path), segments[ids], ColourTexture())
+            found = part.embedding(ColourTexture().name)
+            if vectors.shape[1] == 0:
+                vectors = np.zeros((len(segments), found.shape[1]), np.float32)
+            vectors[ids] = found
+    return segments.with_embedding("colour", vectors)
+
+
+def table(train_all: Segments, main: np.ndarray, val: Segments) -> None:
+    """One row per way to classify; trained ones over several seeds."""
+    train = train_all[main]
+    plain = MemoryBank.from_segments(train, embedding="sam")
+    level = Head.standardising(train.embedding("sam"))
+    standard = MemoryBank.from_segments(train, embedding="sam", head=level)
+    rows: dict[str, list[Evaluation]] = {
+        "colour and texture, training-free": [
+            MemoryBank.from_segments(train, embedding="colour").evaluate(val)
+        ],
+        "SAM vectors, training-free": [plain.evaluate(val)],
+        "SAM vectors, training-free, softmax": [plain.evaluate(val, method="softmax")],
+        "SAM vectors, standardised, training-free": [standard.evaluate(val)],
+        "learned bank (SoftTriple prototypes)": [
+            train_prototypes(standard, train, seed=seed).evaluate(val) for seed in SEEDS
+        ],
+    }
+    for loss in ("proxy_anchor", "arcface", "cosface", "triplet"):
+        rows[f"MLP head, {loss}"] = [head_bank(train, train, loss, s).evaluate(val) for s in SEEDS]
+    rows["MLP head, proxy_anchor, wholes and parts"] = [
+        head_bank(train_all, train, "proxy_anchor", s).evaluate(val) for s in SEEDS
+    ]
+    rows["MLP head, proxy_anchor, and learned bank"] = [
+        train_prototypes(head_bank(train, train, "proxy_anchor", s), train, seed=s).evaluate(val)
+        for s in SEEDS
+    ]
+    truth = rows["SAM vectors, training-free"][0].truth
+    counts = np.bincount(truth)
+    lines = [
+        {"": "chance (uniform)", "accuracy": 1 / len(counts), "balanced accuracy": 1 / len(counts)},
+        {
+            "": "always the commonest class of train",
+            "accuracy": float(np.mean(truth == np.argmax(plain.examples))),
+            "balanced accuracy": 1 / len(counts),
+        },
+    ]
+    for name, evaluations in rows.items():
+        values = pd.DataFrame([e.summary() for e in evaluations]).drop(columns="segments")
+        line = {"": name, **values.mean()}
+        if len(values) > 1:
+            line["sd of accuracy"] = values["accuracy"].std()
+        lines.append(line)
+    print(pd.DataFrame(lines).to_string(index=False, float_format="%.3f", na_rep=""))
+    print(rows["MLP head, proxy_anchor"][0].per_class.to_string(index=False, float_format="%.2f"))
+    print(rows["MLP head, proxy_anchor"][0].confusion_table().to_string())
+    print(plain.suggest(val).to_string(index=False, float_format="%.2f"))
+
+
+def head_bank(examples: Segments, bank_examples: Segments, loss: str, seed: int) -> MemoryBank:
+    """A head trained on some examples, and a bank behind it."""
+    head = train_head(examples, loss=loss, embedding="sam", seed=seed)  # type: ignore[arg-type]
+    return MemoryBank.from_segments(bank_examples, embedding="sam", head=head)
+
+
+def parts_and_wholes(train_all: Segments, main: np.ndarray, val_all: Segments) -> None:
+    """Accuracy over all masks of the val boxes, alone and with the votes of surer wholes."""
+    train = train_all[main]
+    banks = {
+        "training-free": MemoryBank.from_segments(train, embedding="sam"),
+        "MLP head, proxy_anchor": head_bank(train, train, "proxy_anchor", 0),
+    }
+    for name, bank in banks.items():
+        for votes in (False, True):
+            accuracy = bank.evaluate(val_all, whole_votes=votes).accuracy
+            print(f"{name}, all masks of the boxes, whole_votes={votes}: accuracy {accuracy:.3f}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("cost")
+    one.add_argument("--model", default="vit_b-random", help="or a name for load_sam")
+    two = commands.add_parser("camvid")
+    two.add_argument("--pictures", type=int, help="of each split; all by default")
+    two.add_argument("--model", default="tiny")
+    two.add_argument("--keep", type=Path, help="folder for finished pictures")
+    options = parser.parse_args()
+    if options.command == "cost":
+        cost(options.model)
+    else:
+        camvid(options.pictures, options.model, options.keep)

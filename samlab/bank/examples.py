@@ -1,0 +1,207 @@
+"""Labelled pictures to labelled segments with vectors: the examples a bank is built from.
+
+Every picture is encoded once. With a folder for it, each picture's examples are written there as
+soon as they are computed, so that an interrupted run goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from samlab.bank.boxes import (
+    How,
+    background_segments,
+    masks_with_vectors,
+    segment_with_boxes,
+)
+from samlab.errors import FormatError, ImageError, InputError
+from samlab.formats.labelled import LabelledImage, LabelledImages
+from samlab.images import read_image
+from samlab.sam.encoder import encode
+from samlab.sam.load import load_sam
+from samlab.segments import Segments
+
+if TYPE_CHECKING:
+    from segment_anything.modeling import Sam
+
+BACKGROUND = "background"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What decides a picture's examples, apart from the picture and its labels."""
+
+    weights_sha256: str
+    how: How
+    masks: Literal["prompt", "labels"]
+    parts: bool
+    background: int
+
+    def key(self, image: LabelledImage) -> str:
+        """A name for this picture's examples; another recipe or label gives another one."""
+        stat = image.path.stat()
+        labels = [image.boxes.tolist(), image.class_names, image.masks]
+        about = [vars(self), image.name, stat.st_size, stat.st_mtime_ns, image.image_size, labels]
+        return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
+
+
+def box_examples(
+    labelled: LabelledImages,
+    sam: str | Path | Sam = "tiny",
+    *,
+    how: How = "coverage",
+    masks: Literal["prompt", "labels"] = "prompt",
+    parts: bool = False,
+    background: int = 0,
+    resume: str | Path | None = None,
+    device: str | None = None,
+    progress: bool = True,
+) -> Segments:
+    """One segment with a vector for every labelled object.
+
+    Args:
+        labelled: From `samlab.read_coco` and its like.
+        sam: A model from `load_sam`, or a name or path for it.
+        how: Pooling, `"coverage"`, `"any"`, `"crop"` or `"token"`; see `samlab.pool`.
+        masks: `"prompt"` asks SAM with each box; `"labels"` takes the labels' own masks, and asks
+            SAM where an object has none.
+        parts: Further examples from SAM's whole, part and sub-part of each box, with its class.
+        background: So many segments per picture that touch no box, as the class "background".
+        resume: A folder in which finished pictures are kept and looked up.
+        device: Where to load the model when `sam` is a name or path.
+        progress: Show a progress bar.
+
+    Returns:
+        N segments of all pictures, `labels` indexing `class_names` in the order of
+        `labelled.class_names`. `provenance` holds weights, pooling, the labels' digest, and
+        `notes` about pictures that could not be read and boxes without a mask.
+
+    Raises:
+        InputError: An option is unknown, or a class is named "background" already.
+    """
+    model = load_sam(sam, device=device) if isinstance(sam, (str, os.PathLike)) else sam
+    recipe = _recipe(labelled, model, how, masks, parts, background)
+    folder = _folder(resume)
+    names = [*labelled.class_names, *([BACKGROUND] if background else [])]
+    tables, notes = [], []
+    pictures = tqdm(labelled, desc="examples", unit="picture", disable=not progress)
+    for image in pictures:
+        path = None if folder is None else folder / f"{recipe.key(image)}.parquet"
+        table = _stored(path)
+        if table is None:
+            try:
+                table = _examples_of(image, model, recipe, names)
+            except ImageError as error:
+                notes.append(f"Left out: {error}")
+                continue
+            if path is not None:
+                table.to_parquet(path)
+        notes += table.provenance.get("notes", [])
+        tables.append(table)
+    everything = Segments.concat(tables)
+    about = {
+        "weights_sha256": recipe.weights_sha256,
+        "model": getattr(model, "samlab_name", type(model.image_encoder).__name__),
+        "pooling": how,
+        "masks": masks,
+        "parts": parts,
+        "labels_sha256": labelled.digest(),
+        "labels": labelled.report.source,
+        "pictures": len(tables),
+        "notes": notes,
+    }
+    return replace(everything, class_names=dict(enumerate(names)), provenance=about)
+
+
+def weights_of(sam: Sam) -> str:
+    """SHA-256 of a model's weights: of its file where samlab loaded it, else of the numbers."""
+    known = getattr(sam, "weights_sha256", "")
+    if known:
+        return str(known)
+    total = hashlib.sha256()
+    for name, value in sorted(sam.state_dict().items()):
+        total.update(name.encode())
+        total.update(value.detach().cpu().contiguous().float().numpy().tobytes())
+    return total.hexdigest()
+
+
+def _recipe(
+    labelled: LabelledImages, sam: Sam, how: How, masks: Any, parts: bool, background: int
+) -> Recipe:
+    if masks not in ("prompt", "labels"):
+        raise InputError(f"Expected masks='prompt' or masks='labels', got {masks!r}.")
+    if how not in ("coverage", "any", "crop", "token"):
+        raise InputError(f"Expected how 'coverage', 'any', 'crop' or 'token', got {how!r}.")
+    if background < 0:
+        raise InputError(f"Expected background of 0 or more segments, got {background}.")
+    if background and BACKGROUND in labelled.class_names:
+        raise InputError(
+            f"The labels have a class '{BACKGROUND}' of their own. Rename it with "
+            f"labelled.rename({{'{BACKGROUND}': ...}}), or pass background=0."
+        )
+    return Recipe(weights_of(sam), how, masks, parts, background)
+
+
+def _folder(resume: str | Path | None) -> Path | None:
+    if resume is None:
+        return None
+    folder = Path(resume)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"Expected a folder for finished pictures, got '{folder}': {error}."
+        ) from None
+    return folder
+
+
+def _stored(path: Path | None) -> Segments | None:
+    """Examples of an earlier run; None where there are none, or the file is cut short."""
+    if path is None or not path.is_file():
+        return None
+    try:
+        return Segments.from_parquet(path)
+    except (FormatError, OSError, ValueError):
+        return None
+
+
+def _examples_of(image: LabelledImage, sam: Sam, recipe: Recipe, names: list[str]) -> Segments:
+    index = {name: i for i, name in enumerate(names)}
+    labels = np.array([index[name] for name in image.class_names], np.int64)
+    pixels = read_image(image.path)
+    tables, notes = [], []
+    given = np.array([rle is not None for rle in image.masks], bool)
+    given &= recipe.masks == "labels"
+    needed = len(image) or recipe.background
+    encoded = encode(pixels, sam) if needed else None
+    if given.any():
+        rles = [rle for rle in image[given].masks if rle is not None]
+        table = masks_with_vectors(pixels, rles, sam, how=recipe.how, embedding=encoded)
+        tables.append(table.with_labels(labels[given]))
+    if (~given).any():
+        prompted = segment_with_boxes(
+            pixels, image.boxes[~given], sam, how=recipe.how, parts=recipe.parts, embedding=encoded
+        )
+        tables.append(prompted.segments.with_labels(labels[~given][prompted.box]))
+        if len(prompted.empty):
+            notes.append(
+                f"{image.name}: the model gave no mask for {len(prompted.empty)} box(es); the box "
+                "itself was taken."
+            )
+    if recipe.background:
+        table = background_segments(
+            pixels, image.boxes, sam, recipe.background, how=recipe.how, embedding=encoded
+        )
+        tables.append(table.with_labels(np.full(len(table), index[BACKGROUND])))
+    out = Segments.concat(tables) if tables else Segments(image_size=image.image_size)
+    about: Mapping[str, Any] = {"notes": notes}
+    return replace(out, image_id=image.name, image_ids=None, provenance=about)
