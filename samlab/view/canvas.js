@@ -10,15 +10,17 @@ function createCanvas(host, scene, hooks) {
   const base = liveCanvas(stage, "sl-picture", drawPicture);
   const view = liveCanvas(stage, "sl-overlay", drawOverlay);
   const tip = tooltip(stage);
-  const palette = new Uint32Array(2 * (scene.n + 1));
+  let palette = new Uint32Array(2 * (scene.n + 1));
   let picture = null;
+  const waiting = [];
   createImageBitmap(new Blob([scene.picture], { type: scene.mime })).then((bitmap) => {
     picture = bitmap;
     base.schedule();
+    waiting.forEach((ready) => ready());
   });
 
   const state = { visible: new Array(scene.n).fill(true), colours: [], faint: [], selected: new Set(),
-    hovered: -1, opacity: 0.5, outline: false, box: null, extra: null };
+    hovered: -1, opacity: 0.5, outline: false, box: null, extra: null, under: null, bare: false, equal: false };
   let raster = paintIndex(scene, state.visible);
   let codes = null; // what the screen shows of the raster; null once the camera has moved
   let image = null;
@@ -73,8 +75,8 @@ function createCanvas(host, scene, hooks) {
       }
     }
     const chosen = state.selected;
-    const strength = state.colours.map((_, i) =>
-      (chosen.size === 0 || chosen.has(i) ? 1 : 0.3) * (state.faint[i] ? 0.6 : 1));
+    const strength = state.colours.map((_, i) => (state.bare ? 0 :
+      (state.equal || chosen.size === 0 || chosen.has(i) ? 1 : 0.3) * (state.faint[i] ? 0.6 : 1)));
     fillPalette(palette, state.colours, strength, state.opacity, state.outline);
     repaint(new Uint32Array(image.data.buffer), codes, palette);
     context.putImageData(image, 0, 0);
@@ -107,6 +109,7 @@ function createCanvas(host, scene, hooks) {
     context.imageSmoothingEnabled = camera.scale < 3;
     context.drawImage(picture, camera.x, camera.y, scene.width * camera.scale,
       scene.height * camera.scale);
+    state.under?.(context, camera);
   }
 
   function drawOverlay(context, width, height) {
@@ -193,8 +196,9 @@ function createCanvas(host, scene, hooks) {
     const id = stack.length ? stack[0] : -1;
     setHover(id);
     hooks.hover?.(id);
-    if (id < 0 || !hooks.tip) tip.hide();
-    else tip.show(x, y, hooks.tip(id, stack), hooks.colour(id));
+    const lines = id < 0 ? null : hooks.tip?.(id, stack);
+    if (lines) tip.show(x, y, lines, hooks.colour(id));
+    else tip.hide();
   });
   stage.addEventListener("pointerup", (event) => {
     if (!drag) return;
@@ -307,8 +311,9 @@ function createCanvas(host, scene, hooks) {
       Object.assign(state, { colours, faint });
       view.schedule();
     },
-    setSelected(selected) {
-      state.selected = selected;
+    // equal: the others keep their strength.
+    setSelected(selected, equal = false) {
+      Object.assign(state, { selected, equal });
       view.schedule();
     },
     setVisible(visible) {
@@ -319,8 +324,24 @@ function createCanvas(host, scene, hooks) {
       view.schedule();
     },
     setHover,
+    picture: () => picture,
+    outlineOf,
+    // Call back when the picture can be drawn.
+    whenReady: (ready) => (picture ? ready() : waiting.push(ready)),
+    // Other segments on the same picture.
+    setScene(next) {
+      scene = next;
+      palette = new Uint32Array(2 * (scene.n + 1));
+      Object.assign(state, { visible: new Array(scene.n).fill(true), colours: [], faint: [],
+        selected: new Set(), hovered: -1 });
+      raster = paintIndex(scene, state.visible);
+      paths.clear();
+      codes = null;
+      view.schedule();
+    },
     setStyle(options) {
       Object.assign(state, options);
+      base.schedule();
       view.schedule();
     },
     destroy() {
