@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from samlab.errors import InputError
 from samlab.images import ImageLike, read_image
@@ -20,7 +20,7 @@ def segment(
     image: ImageLike,
     sam: str | Path | Sam = "tiny",
     *,
-    how: str = "coverage",
+    how: Literal["coverage", "any"] = "coverage",
     image_id: str | None = None,
     device: str | None = None,
     **options: Any,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,14 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from samlab import masks
-from samlab.errors import FormatError, InputError
+from samlab import masks, tables
+from samlab.errors import InputError
 from samlab.masks import Rle
-
-_FORMAT_VERSION = 1
-_META_KEY = b"samlab.segments"
 
 
 def _no_vectors() -> dict[str, np.ndarray]:
@@ -216,6 +211,11 @@ class Segments:
             )
         return self.embeddings[name]
 
+    def class_name(self, label: int) -> str:
+        """The name of a class: as given by a person, else "class 3", or "noise" for -1."""
+        default = "noise" if label == -1 else f"class {label}"
+        return self.class_names.get(label, default)
+
     def _require_one_size(self, what: str) -> None:
         if len(self) and self.image_size == (0, 0):
             raise InputError(
@@ -276,22 +276,7 @@ class Segments:
         Boxes become XYWH as in `SamAutomaticMaskGenerator`, whose width and height are one pixel
         smaller than the half-open box (it measures from pixel centre to pixel centre).
         """
-        height, width = self.image_size
-        records = []
-        for i, rle in enumerate(self.rles):
-            x0, y0, x1, y1 = (float(v) for v in self._column("boxes")[i])
-            records.append(
-                {
-                    "segmentation": dict(rle),
-                    "area": int(self._column("areas")[i]),
-                    "bbox": [x0, y0, max(x1 - x0 - 1, 0.0), max(y1 - y0 - 1, 0.0)],
-                    "predicted_iou": float(self._column("predicted_iou")[i]),
-                    "point_coords": [[float(v) for v in self._column("points")[i]]],
-                    "stability_score": float(self._column("stability_score")[i]),
-                    "crop_box": [0, 0, width, height],
-                }
-            )
-        return records
+        return tables.to_records(self)
 
     @classmethod
     def from_records(
@@ -308,154 +293,32 @@ class Segments:
             image_size: (H, W); needed only when `records` is empty.
             image_id: Name of the picture.
         """
-        rles = []
-        for i, record in enumerate(records):
-            if "segmentation" not in record:
-                raise FormatError(
-                    f"Expected records of SAM's mask generator; record {i} has no field "
-                    f"'segmentation', only {sorted(record)}."
-                )
-            value = record["segmentation"]
-            rles.append(
-                masks.compress(dict(value))
-                if isinstance(value, Mapping)
-                else masks.encode(np.asarray(value))
-            )
-        nowhere = [[np.nan, np.nan]]
-        return cls(
-            rles=rles,  # type: ignore[arg-type]
-            predicted_iou=np.array([r.get("predicted_iou", np.nan) for r in records], np.float32),
-            stability_score=np.array(
-                [r.get("stability_score", np.nan) for r in records], np.float32
-            ),
-            points=np.array([r.get("point_coords", nowhere)[0] for r in records], np.float32),
-            image_size=image_size or (0, 0),
-            image_id=image_id,
-        )
+        columns = tables.record_columns(records)
+        return cls(**columns, image_size=image_size or (0, 0), image_id=image_id)
 
     def to_pandas(self) -> pd.DataFrame:
         """One row per segment: numbers, class and name; without masks and vectors."""
-        boxes, points = self._column("boxes"), self._column("points")
-        labels = self._column("labels")
-        return pd.DataFrame(
-            {
-                "image_id": self._column("image_ids").astype(str),
-                "label": labels,
-                "class_name": [self.class_name(int(label)) for label in labels],
-                "area": self._column("areas"),
-                "x0": boxes[:, 0],
-                "y0": boxes[:, 1],
-                "x1": boxes[:, 2],
-                "y1": boxes[:, 3],
-                "predicted_iou": self._column("predicted_iou"),
-                "stability_score": self._column("stability_score"),
-                "point_x": points[:, 0],
-                "point_y": points[:, 1],
-            }
-        )
-
-    def class_name(self, label: int) -> str:
-        """The name of a class: as given by a person, else "class 3", or "noise" for -1."""
-        default = "noise" if label == -1 else f"class {label}"
-        return self.class_names.get(label, default)
+        return tables.to_pandas(self)
 
     def to_arrow(self) -> pa.Table:
         """The whole table, masks and vectors included, as Arrow columns."""
-        frame = self.to_pandas()
-        table = pa.Table.from_pandas(frame, preserve_index=False)
-        for name, values in (
-            ("mask_height", [rle["size"][0] for rle in self.rles]),
-            ("mask_width", [rle["size"][1] for rle in self.rles]),
-        ):
-            table = table.append_column(name, pa.array(values, pa.int32()))
-        counts = [rle["counts"] for rle in self.rles]
-        table = table.append_column("mask_counts", pa.array(counts, pa.string()))
-        for name, vectors in self.embeddings.items():
-            flat = pa.array(vectors.ravel(), pa.float32())
-            column = pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
-            table = table.append_column(f"embedding_{name}", column)
-        meta = {
-            "version": _FORMAT_VERSION,
-            "image_size": list(self.image_size),
-            "image_id": self.image_id,
-            "class_names": {str(k): v for k, v in self.class_names.items()},
-            "provenance": dict(self.provenance),
-        }
-        return table.replace_schema_metadata({_META_KEY: json.dumps(meta).encode()})
+        return tables.to_arrow(self)
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> Segments:
         """The inverse of `to_arrow`."""
-        metadata = table.schema.metadata or {}
-        if _META_KEY not in metadata:
-            raise FormatError(
-                "Expected a table written by Segments.to_arrow or to_parquet; it has no "
-                "'samlab.segments' metadata. Columns: " + ", ".join(table.column_names)
-            )
-        meta = json.loads(metadata[_META_KEY])
-        if meta["version"] > _FORMAT_VERSION:
-            raise FormatError(
-                f"Expected format version {_FORMAT_VERSION} or lower, got {meta['version']}. "
-                "The file was written by a newer samlab: upgrade samlab."
-            )
-        columns = {name: table[name].to_numpy(zero_copy_only=False) for name in _NUMBERS}
-        sizes = zip(table["mask_height"].to_pylist(), table["mask_width"].to_pylist(), strict=True)
-        rles = [
-            {"size": list(size), "counts": counts}
-            for size, counts in zip(sizes, table["mask_counts"].to_pylist(), strict=True)
-        ]
-        vectors = {}
-        for name in table.column_names:
-            if name.startswith("embedding_"):
-                width = table.schema.field(name).type.list_size
-                flat = table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-                vectors[name.removeprefix("embedding_")] = flat.reshape(-1, width)
-        return cls(
-            rles=rles,
-            boxes=np.stack([columns[c] for c in ("x0", "y0", "x1", "y1")], axis=1),
-            areas=columns["area"],
-            predicted_iou=columns["predicted_iou"],
-            stability_score=columns["stability_score"],
-            points=np.stack([columns["point_x"], columns["point_y"]], axis=1),
-            labels=columns["label"],
-            embeddings=vectors,
-            image_size=(meta["image_size"][0], meta["image_size"][1]),
-            image_id=meta["image_id"],
-            image_ids=np.array(table["image_id"].to_pylist(), object),
-            class_names={int(k): v for k, v in meta["class_names"].items()},
-            provenance=meta["provenance"],
-        )
+        return cls(**tables.arrow_columns(table))
 
     def to_parquet(self, path: str | Path) -> Path:
         """Write everything to one Parquet file; whole or not at all. Returns the path."""
         path = Path(path)
-        temporary = path.with_name(f".{path.name}.tmp")
-        try:
-            pq.write_table(self.to_arrow(), temporary)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        tables.write_parquet(self.to_arrow(), path)
         return path
 
     @classmethod
     def from_parquet(cls, path: str | Path) -> Segments:
         """Read a file written by `to_parquet`."""
-        try:
-            table = pq.read_table(path)
-        except FileNotFoundError:
-            raise FormatError(f"No segments at '{path}': the file does not exist.") from None
-        except pa.ArrowInvalid as error:
-            raise FormatError(
-                f"'{path}' is not a Parquet file, or is damaged: {error}. "
-                "Write it again with Segments.to_parquet."
-            ) from None
-        return cls.from_arrow(table)
-
-
-_NUMBERS = (
-    "label", "area", "x0", "y0", "x1", "y1", "predicted_iou", "stability_score", "point_x",
-    "point_y",
-)  # fmt: skip
+        return cls.from_arrow(tables.read_parquet(path))
 
 
 def _frozen(array: np.ndarray) -> np.ndarray:

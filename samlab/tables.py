@@ -1,0 +1,190 @@
+"""Segments in other people's tables: SAM's records, pandas, Arrow and Parquet.
+
+The functions named `*_columns` return the keyword arguments of `Segments`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from samlab import masks
+from samlab.errors import FormatError
+
+if TYPE_CHECKING:
+    from samlab.segments import Segments
+
+_FORMAT_VERSION = 1
+_META_KEY = b"samlab.segments"
+_NUMBERS = (
+    "label", "area", "x0", "y0", "x1", "y1", "predicted_iou", "stability_score", "point_x",
+    "point_y",
+)  # fmt: skip
+
+
+def to_records(segments: Segments) -> list[dict[str, Any]]:
+    """The records of SAM's automatic mask generator; see `Segments.to_records`."""
+    height, width = segments.image_size
+    columns = zip(
+        segments.rles,
+        np.asarray(segments.areas).tolist(),
+        np.asarray(segments.boxes).tolist(),
+        np.asarray(segments.predicted_iou).tolist(),
+        np.asarray(segments.points).tolist(),
+        np.asarray(segments.stability_score).tolist(),
+        strict=True,
+    )
+    return [
+        {
+            "segmentation": dict(rle),
+            "area": area,
+            "bbox": [x0, y0, max(x1 - x0 - 1, 0.0), max(y1 - y0 - 1, 0.0)],
+            "predicted_iou": iou,
+            "point_coords": [point],
+            "stability_score": stability,
+            "crop_box": [0, 0, width, height],
+        }
+        for rle, area, (x0, y0, x1, y1), iou, point, stability in columns
+    ]
+
+
+def record_columns(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Columns of SAM's records, whose masks may be binary, uncompressed or COCO RLE."""
+    rles = []
+    for i, record in enumerate(records):
+        if "segmentation" not in record:
+            raise FormatError(
+                f"Expected records of SAM's mask generator; record {i} has no field "
+                f"'segmentation', only {sorted(record)}."
+            )
+        value = record["segmentation"]
+        rles.append(
+            masks.compress(dict(value))
+            if isinstance(value, Mapping)
+            else masks.encode(np.asarray(value))
+        )
+    nowhere = [[np.nan, np.nan]]
+    return {
+        "rles": rles,
+        "predicted_iou": np.array([r.get("predicted_iou", np.nan) for r in records]),
+        "stability_score": np.array([r.get("stability_score", np.nan) for r in records]),
+        "points": np.array([r.get("point_coords", nowhere)[0] for r in records]),
+    }
+
+
+def to_pandas(segments: Segments) -> pd.DataFrame:
+    """One row per segment: numbers, class and name; without masks and vectors."""
+    boxes, points = np.asarray(segments.boxes), np.asarray(segments.points)
+    labels = np.asarray(segments.labels)
+    return pd.DataFrame(
+        {
+            "image_id": np.asarray(segments.image_ids).astype(str),
+            "label": labels,
+            "class_name": [segments.class_name(label) for label in labels.tolist()],
+            "area": segments.areas,
+            "x0": boxes[:, 0],
+            "y0": boxes[:, 1],
+            "x1": boxes[:, 2],
+            "y1": boxes[:, 3],
+            "predicted_iou": segments.predicted_iou,
+            "stability_score": segments.stability_score,
+            "point_x": points[:, 0],
+            "point_y": points[:, 1],
+        }
+    )
+
+
+def to_arrow(segments: Segments) -> pa.Table:
+    """The whole table, masks and vectors included, as Arrow columns."""
+    table = pa.Table.from_pandas(to_pandas(segments), preserve_index=False)
+    for column, values in (
+        ("mask_height", [rle["size"][0] for rle in segments.rles]),
+        ("mask_width", [rle["size"][1] for rle in segments.rles]),
+    ):
+        table = table.append_column(column, pa.array(values, pa.int32()))
+    counts = [rle["counts"] for rle in segments.rles]
+    table = table.append_column("mask_counts", pa.array(counts, pa.string()))
+    for name, vectors in segments.embeddings.items():
+        flat = pa.array(vectors.ravel(), pa.float32())
+        column_of_lists = pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
+        table = table.append_column(f"embedding_{name}", column_of_lists)
+    meta = {
+        "version": _FORMAT_VERSION,
+        "image_size": list(segments.image_size),
+        "image_id": segments.image_id,
+        "class_names": {str(k): v for k, v in segments.class_names.items()},
+        "provenance": dict(segments.provenance),
+    }
+    return table.replace_schema_metadata({_META_KEY: json.dumps(meta).encode()})
+
+
+def arrow_columns(table: pa.Table) -> dict[str, Any]:
+    """Columns of a table that `to_arrow` made."""
+    metadata = table.schema.metadata or {}
+    if _META_KEY not in metadata:
+        raise FormatError(
+            "Expected a table written by Segments.to_arrow or to_parquet; it has no "
+            "'samlab.segments' metadata. Columns: " + ", ".join(table.column_names)
+        )
+    meta = json.loads(metadata[_META_KEY])
+    if meta["version"] > _FORMAT_VERSION:
+        raise FormatError(
+            f"Expected format version {_FORMAT_VERSION} or lower, got {meta['version']}. "
+            "The file was written by a newer samlab: upgrade samlab."
+        )
+    columns = {name: table[name].to_numpy(zero_copy_only=False) for name in _NUMBERS}
+    sizes = zip(table["mask_height"].to_pylist(), table["mask_width"].to_pylist(), strict=True)
+    vectors = {}
+    for name in table.column_names:
+        if name.startswith("embedding_"):
+            width = table.schema.field(name).type.list_size
+            flat = table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+            vectors[name.removeprefix("embedding_")] = flat.reshape(-1, width)
+    return {
+        "rles": [
+            {"size": list(size), "counts": counts}
+            for size, counts in zip(sizes, table["mask_counts"].to_pylist(), strict=True)
+        ],
+        "boxes": np.stack([columns[c] for c in ("x0", "y0", "x1", "y1")], axis=1),
+        "areas": columns["area"],
+        "predicted_iou": columns["predicted_iou"],
+        "stability_score": columns["stability_score"],
+        "points": np.stack([columns["point_x"], columns["point_y"]], axis=1),
+        "labels": columns["label"],
+        "embeddings": vectors,
+        "image_size": (meta["image_size"][0], meta["image_size"][1]),
+        "image_id": meta["image_id"],
+        "image_ids": np.array(table["image_id"].to_pylist(), object),
+        "class_names": {int(k): v for k, v in meta["class_names"].items()},
+        "provenance": meta["provenance"],
+    }
+
+
+def write_parquet(table: pa.Table, path: Path) -> None:
+    """Write one file, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        pq.write_table(table, temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_parquet(path: str | Path) -> pa.Table:
+    """Read one file; FormatError where it is missing or no Parquet file."""
+    try:
+        return pq.read_table(path)
+    except FileNotFoundError:
+        raise FormatError(f"No segments at '{path}': the file does not exist.") from None
+    except pa.ArrowInvalid as error:
+        raise FormatError(
+            f"'{path}' is not a Parquet file, or is damaged: {error}. "
+            "Write it again with Segments.to_parquet."
+        ) from None
