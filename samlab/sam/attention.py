@@ -121,11 +121,6 @@ class ImageTokens:
     mix: Tensor
     parts: list[Tensor]  # per finished layer the values (h, B * t, d + 1) behind its rows
 
-    def select(self, prompts: Tensor) -> ImageTokens:
-        """The tokens of some of the prompts."""
-        scale = None if self.scale is None else self.scale[prompts]
-        return ImageTokens(scale, self.rows[prompts], self.mix[prompts], [])
-
 
 class SharedAttention:
     """A TwoWayTransformer opened on one image.
@@ -193,8 +188,17 @@ class SharedAttention:
         self._into = [x * gain for x in [*older, into]]
         return _Layer(block, keys, values, queries, update)
 
-    def __call__(self, tokens: Tensor) -> tuple[Tensor, ImageTokens]:
-        """Prompt tokens (B, t, C) float32 -> the same after all layers, and the image tokens."""
+    def __call__(self, tokens: Tensor, wanted: Tensor) -> tuple[Tensor, ImageTokens]:
+        """Run all layers.
+
+        Args:
+            tokens: Prompt tokens (B, t, C), float32.
+            wanted: Which of the t tokens the caller reads, int64 (w,); the last look at the image
+                is spared for the others.
+
+        Returns:
+            The wanted tokens after all layers (B, w, C), and the image tokens.
+        """
         batch, count, channels = tokens.shape
         length = len(self._position)
         heads = self.transformer.num_heads
@@ -207,6 +211,7 @@ class SharedAttention:
             queries = self._tokens_step(layer, queries, tokens, image)
             image = self._image_step(layer, queries, tokens, image, space)
         attn = self.transformer.final_attn_token_to_image
+        queries, tokens = queries[:, wanted], tokens[:, wanted]
         read = self._read(attn, self._keys, self._values, queries + tokens, image)
         return layer_norm(self.transformer.norm_final_attn, queries + read), image
 
@@ -297,17 +302,23 @@ class SharedAttention:
     ) -> Tensor:
         """1 / standard deviation of the updated, centred image tokens, (B, 1, L)."""
         batch, channels = mix.shape[0], mix.shape[2]
-        product = torch.bmm((mix @ mix.transpose(1, 2)).to(self.dtype), rows)
+        gram = mix @ mix.transpose(1, 2)
+        product = torch.empty_like(rows)
         start = 0
         for part, basis in zip(parts, update.cross, strict=True):
             size = part.shape[1] // batch * len(part)
-            target = product[:, start : start + size].view(batch, len(part), -1, rows.shape[2])
+            end = start + size
+            # The Gram matrix is symmetric: what is left of the diagonal block counts twice.
+            gram[:, start:end, :start] *= 2
+            block = gram[:, start:end, :end].to(self.dtype)
+            target = torch.bmm(block, rows[:, :end], out=product[:, start:end])
+            target = target.view(batch, len(part), -1, rows.shape[2])
             cross = _by_prompt(torch.bmm(part.to(self.dtype), basis), batch)
             if scale is None:
                 target.add_(cross, alpha=2)
             else:
                 target.addcmul_(cross, scale[:, None], value=2)
-            start += size
+            start = end
         total = (product * rows).sum(1, keepdim=True, dtype=torch.float32)
         own = update.square if scale is None else update.square * scale.float().square()
         return ((total + own) / channels + update.eps).rsqrt().to(self.dtype)

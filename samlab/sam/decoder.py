@@ -89,6 +89,7 @@ def open_decoder(
     official = (
         type(sam.mask_decoder) is MaskDecoder
         and type(sam.mask_decoder.transformer) is TwoWayTransformer
+        and len(sam.mask_decoder.transformer.layers) > 0
         and type(sam.prompt_encoder) is PromptEncoder
     )
     if official:
@@ -264,9 +265,11 @@ class PromptDecoder:
 
     def _answer(self, tokens: Tensor, masks: slice) -> _Chunk:
         decoder = self._sam.mask_decoder
-        seen, image = self._attention(tokens)
+        # The tokens are: IoU, one per mask, then the prompt's own.
+        places = torch.arange(decoder.num_mask_tokens, device=tokens.device)[masks] + 1
+        seen, image = self._attention(tokens, F.pad(places, (1, 0)))
         iou = _mlp(decoder.iou_prediction_head, seen[:, 0])[:, masks]
-        mask_tokens = seen[:, 1 : 1 + decoder.num_mask_tokens][:, masks]
+        mask_tokens = seen[:, 1:]
         heads = list(decoder.output_hypernetworks_mlps)[masks]
         hyper = torch.stack([_mlp(head, mask_tokens[:, i]) for i, head in enumerate(heads)], dim=1)
         return _Chunk(iou, mask_tokens, hyper, image)
@@ -306,7 +309,7 @@ class _Factored:
         out = self.iou.new_empty((len(index), 4 * height, 4 * width))
         for chunk, places, prompts, masks in self._by_chunk(index):
             wanted, inverse = torch.unique(prompts, return_inverse=True)
-            low = self.upscaling(chunk.image.select(wanted), chunk.hyper[wanted])
+            low = self.upscaling(chunk.image, wanted, chunk.hyper[wanted])
             out[places] = low[inverse, masks].to(out.dtype)
         return out
 

@@ -11,9 +11,11 @@ from segment_anything.modeling.common import LayerNorm2d
 from torch import Tensor
 from torch.nn import functional as F
 
+from samlab.errors import InputError
 from samlab.sam.attention import ImageTokens
 
 _TOKENS_IN_CACHE = 1024  # image tokens upscaled at a time on a CPU
+_PROMPTS_AT_ONCE = 16  # elsewhere
 
 
 @dataclass
@@ -57,40 +59,55 @@ class Upscaling:
             grid=grid,
         )
 
-    def __call__(self, image: ImageTokens, hyper: Tensor) -> Tensor:
-        """Tokens of b prompts and hyper (b, M, 32) -> logits (b, M, 4 * H, 4 * W) in `dtype`."""
+    def __call__(self, image: ImageTokens, prompts: Tensor, hyper: Tensor) -> Tensor:
+        """Logits of all masks of some prompts.
+
+        Args:
+            image: Image tokens of B prompts, after at least one layer.
+            prompts: int64 (b,), which of them.
+            hyper: (b, M, 32), the hypernetworks' answers for these.
+
+        Returns:
+            (b, M, 4 * H, 4 * W) in the precision of `base`.
+        """
         batch, masks, _ = hyper.shape
-        dtype = self.base.dtype
-        mixed = (image.mix @ self.weight).to(dtype)
-        hyper = hyper.to(dtype).transpose(1, 2)
+        dtype, device = self.base.dtype, self.base.device
+        mixed, hyper = (image.mix[prompts] @ self.weight).to(dtype), hyper.to(dtype)
         length = len(self.base)
-        out = torch.empty((batch, length, 4, 4, masks), dtype=dtype, device=self.base.device)
-        step = _TOKENS_IN_CACHE if self.base.device.type == "cpu" else length
-        prompts = 1 if self.base.device.type == "cpu" else batch
-        for b in range(0, batch, prompts):
-            some = slice(b, b + prompts)
-            for start in range(0, length, step):
-                part = slice(start, start + step)
-                x = self.base[part] + 0
-                if image.scale is not None:
-                    x = x * image.scale[some, 0, part, None]
-                x = torch.baddbmm(x, image.rows[some, :, part].transpose(1, 2), mixed[some])
-                x = self._finish(x + self.bias, hyper[some])
-                out[some, part] = x
+        out = torch.empty((batch, masks, length, 16), dtype=dtype, device=device)
+        if device.type == "cpu":
+            for i, prompt in enumerate(prompts.tolist()):
+                for start in range(0, length, _TOKENS_IN_CACHE):
+                    part = slice(start, start + _TOKENS_IN_CACHE)
+                    x = self._enter(image, prompt, part).addmm_(
+                        image.rows[prompt, :, part].t(), mixed[i]
+                    )
+                    out[i, :, part] = self._finish(x, hyper[i])
+        else:
+            for some in torch.arange(batch, device=device).split(_PROMPTS_AT_ONCE):
+                chosen = prompts[some]
+                rows = image.rows[chosen].transpose(1, 2)
+                x = self._enter(image, chosen, slice(None)).baddbmm_(rows, mixed[some])
+                out[some] = self._finish(x, hyper[some])
         height, width = self.grid
-        out = out.view(batch, height, width, 2, 2, 2, 2, masks)
-        return out.permute(0, 7, 1, 3, 5, 2, 4, 6).reshape(batch, masks, 4 * height, 4 * width)
+        out = out.view(batch, masks, height, width, 2, 2, 2, 2)
+        return out.permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(batch, masks, 4 * height, 4 * width)
+
+    def _enter(self, image: ImageTokens, prompt: Tensor | int, part: slice) -> Tensor:
+        """What does not need the rows: (l, 256), or (b, l, 256) for several prompts."""
+        if image.scale is None:
+            raise InputError("Expected image tokens after at least one layer, got those before.")
+        return torch.addcmul(self.bias, self.base[part], image.scale[prompt, 0, part, None])
 
     def _finish(self, x: Tensor, hyper: Tensor) -> Tensor:
-        """(b, l, 256) and hyper (b, 32, M) -> (b, l, 4, 4, M)."""
-        batch, length, _ = x.shape
+        """(..., l, 256) and hyper (..., M, 32) -> (..., M, l, 16)."""
+        lead = x.shape[:-1]
         weight = self.norm.weight.to(x.dtype)
-        x = x.view(batch, length * 4, len(weight))
+        x = x.view(-1, len(weight))
         x = F.layer_norm(x, weight.shape, weight, self.norm.bias.to(x.dtype), self.norm.eps)
-        x = self.act1(x)
-        x = self.act2(torch.matmul(x, self.weight2) + self.bias2)
-        x = torch.bmm(x.view(batch, length * 16, -1), hyper)
-        return x.view(batch, length, 4, 4, -1)
+        x = torch.addmm(self.bias2, self.act1(x), self.weight2)
+        x = self.act2(x).view(*lead[:-1], lead[-1] * 16, -1)
+        return (hyper @ x.transpose(-1, -2)).unflatten(-1, (-1, 16))
 
 
 def _as_matrix(layer: torch.nn.ConvTranspose2d) -> Tensor:
