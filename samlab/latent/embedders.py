@@ -59,7 +59,7 @@ class PatchEmbedder:
         name: Name of the vectors.
         how: `"coverage"` or `"any"`, see `samlab.pool`.
 
-    Example: `PatchEmbedder(lambda image: samlab.encode(sam, image), "vit_h")`.
+    Example: `PatchEmbedder(lambda image: samlab.encode(image, sam), "vit_h")`.
     """
 
     encode: Callable[[np.ndarray], Any]

@@ -3,7 +3,7 @@
 The knee (Ester et al. 1996; found by Kneedle, Satopaa et al. 2011) separates segments that have
 enough neighbours near by from those that have not. It says nothing about whether the classes that
 come out are any good: where nothing is noise, or everything is, the curve has no telling knee. So
-the result at the knee is scored, and so are cuts at other radii; a clearly better one wins.
+the result at the knee is scored, and so are cuts at other radii; the finest good one wins.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from sklearn.metrics import silhouette_samples
 
 from samlab.latent.hierarchy import Hierarchy
 
-CLEARLY_BETTER = 0.1
-"""By so much of the score must another eps beat the knee. A silhouette's noise on a few dozen
-segments is below it."""
+ABOUT_AS_GOOD = 0.1
+"""Scores that differ by less say the same."""
+
+MOST_SCORED = 1500
+"""Silhouettes are taken of so many segments, drawn at random where there are more."""
 
 
 def choose_eps(tree: Hierarchy) -> tuple[float, str]:
@@ -31,11 +33,11 @@ def choose_eps(tree: Hierarchy) -> tuple[float, str]:
     if curve[-1] < 1e-9:
         return 1e-6, "all segments have the same vector"
     knee = find_knee(curve)
-    best, best_score = _best_of_sweep(tree)
+    best, best_score = _finest_good(tree)
     if knee is None:
         return best, _because("the k-distance curve has no knee", best_score)
     score = score_labels(tree.distances, tree.cut(knee))
-    if best_score > score + CLEARLY_BETTER:
+    if best_score > score:
         return best, _because(
             f"the knee of the k-distance curve, {knee:.3g}, separates classes "
             f"less well (silhouette {score:.2f})",
@@ -72,6 +74,9 @@ def score_labels(distances: np.ndarray, labels: np.ndarray) -> float:
     So noise is neither free nor fatal, and one class among noise has a score as well. -1 where no
     score exists: everything is one class, or everything is noise.
     """
+    if len(labels) > MOST_SCORED:
+        ids = np.random.default_rng(0).choice(len(labels), MOST_SCORED, replace=False)
+        distances, labels = distances[np.ix_(ids, ids)], labels[ids]
     single = labels.copy()
     noise = single == -1
     single[noise] = labels.max() + 1 + np.arange(noise.sum())
@@ -80,12 +85,23 @@ def score_labels(distances: np.ndarray, labels: np.ndarray) -> float:
     return float(silhouette_samples(distances, single, metric="precomputed").mean())
 
 
-def _best_of_sweep(tree: Hierarchy, tries: int = 40) -> tuple[float, float]:
-    """The eps of the best score among radii that make a difference, and the score."""
+def _finest_good(tree: Hierarchy, tries: int = 40) -> tuple[float, float]:
+    """The eps of the finest clustering whose score is about as good as any, and its score.
+
+    Classes that lie close together score a little better as one; what is worth telling apart should
+    be told apart. Among neighbouring radii with the same number of classes the best is taken, and
+    the middle one of equals.
+    """
     radii = _candidates(tree, tries)
-    scores = np.array([score_labels(tree.distances, tree.cut(r)) for r in radii])
-    top = np.flatnonzero(scores >= scores.max() - 1e-9)
-    return float(radii[top[len(top) // 2]]), float(scores.max())
+    labels = [tree.cut(r) for r in radii]
+    scores = np.array([score_labels(tree.distances, row) for row in labels])
+    first = int(np.flatnonzero(scores >= scores.max() - ABOUT_AS_GOOD)[0])
+    last = first
+    while last + 1 < len(radii) and labels[last + 1].max() == labels[first].max():
+        last += 1
+    run = np.arange(first, last + 1)
+    top = run[scores[run] >= scores[run].max() - 1e-9]
+    return float(radii[top[len(top) // 2]]), float(scores[run].max())
 
 
 def _candidates(tree: Hierarchy, tries: int) -> np.ndarray:
