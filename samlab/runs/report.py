@@ -80,15 +80,12 @@ def report_notebook() -> Path:
     tree = Path(samlab.__file__).resolve().parent.parent
     if (tree / "pyproject.toml").exists() and (tree / "notebooks" / NOTEBOOK).exists():
         return tree / "notebooks" / NOTEBOOK
-    try:
-        installed = metadata.files("samlab") or []
-    except metadata.PackageNotFoundError:
-        installed = []
-    for file in installed:
-        if file.name == NOTEBOOK:
-            found = Path(str(file.locate())).resolve()
-            if found.exists():
-                return found
+    for installed in metadata.distributions(name="samlab"):
+        for file in installed.files or []:
+            if file.name == NOTEBOOK:
+                found = Path(str(file.locate())).resolve()
+                if found.exists():
+                    return found
     raise ReportError(
         f"Expected '{NOTEBOOK}' in samlab's installation or in the notebooks/ folder beside its "
         "source; neither has it. Install samlab again, or name a notebook of your own."

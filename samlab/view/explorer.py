@@ -275,7 +275,8 @@ def explore(
         segments: N segments of this picture, with vectors. Where they have classes already and eps
             is "auto", the explorer begins with those.
         image: The picture.
-        eps: The radius to begin with; `"auto"`, or with the segments' own classes.
+        eps: The radius to begin with; `"auto"`, or with the segments' own classes. NaN, which a
+            clustering without a radius has, is the same as `"auto"`.
         min_samples: As in `samlab.cluster`.
         metric: As in `samlab.cluster`.
         method: As in `samlab.cluster`; for HDBSCAN the slider moves the distance below which
@@ -294,6 +295,8 @@ def explore(
         >>> explore(one, np.zeros((4, 4), np.uint8)).labels.tolist()
         [-1]
     """
+    if not isinstance(eps, str) and np.isnan(eps):
+        eps = "auto"
     name = vectors or next(iter(segments.embeddings), "")
     if len(segments) and name not in segments.embeddings and embedding is None:
         segments.embedding(vectors)  # raises, and says what there is

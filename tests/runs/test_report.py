@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import numpy as np
@@ -175,9 +176,10 @@ def test_the_notebook_is_found_in_an_installation(tmp_path, monkeypatch):
     monkeypatch.setattr(
         report.samlab, "__file__", str(tmp_path / "site" / "samlab" / "__init__.py")
     )
-    monkeypatch.setattr(report.metadata, "files", lambda name: [File()])
+    known = [SimpleNamespace(files=None), SimpleNamespace(files=[File()])]
+    monkeypatch.setattr(report.metadata, "distributions", lambda name: known)
     assert report.report_notebook() == fake
-    monkeypatch.setattr(report.metadata, "files", lambda name: None)
+    known.pop()
     with pytest.raises(report.ReportError, match="neither has it"):
         report.report_notebook()
 
