@@ -36,9 +36,40 @@ def _lerp_at(source, low, high, weight_low, weight_high, start, stop, out):  # t
 
 
 @njit(nogil=True, cache=True)
+def _lerp_fourfold(source, weight_low, weight_high, start, stop, out):  # type: ignore[no-untyped-def]
+    """The same where four results lie between neighbours, as from 256 to 1024; no look-ups.
+
+    `source` has one more value at its end; up to three values around the range are written too.
+    """
+    a0, a1, a2, a3 = weight_low[2], weight_low[3], weight_low[4], weight_low[5]
+    b0, b1, b2, b3 = weight_high[2], weight_high[3], weight_high[4], weight_high[5]
+    for i in range(start, min(stop, 2)):
+        out[i] = source[0]
+    for i in range(max(start - 2, 0) >> 2, ((stop + 1) >> 2)):
+        a, b = source[i], source[i + 1]
+        out[4 * i + 2] = _fma(a, a0, b * b0)  # type: ignore[call-arg]
+        out[4 * i + 3] = _fma(a, a1, b * b1)  # type: ignore[call-arg]
+        out[4 * i + 4] = _fma(a, a2, b * b2)  # type: ignore[call-arg]
+        out[4 * i + 5] = _fma(a, a3, b * b3)  # type: ignore[call-arg]
+
+
+@njit(nogil=True, cache=True)
 def _lerp_columns(a, b, weight_a, weight_b, start, stop, out):  # type: ignore[no-untyped-def]
     for i in range(start, stop):
         out[i] = _fma(a[i], weight_a, b[i] * weight_b)  # type: ignore[call-arg]
+
+
+@njit(nogil=True, cache=True)
+def _enlarged_column(low, xs, ys, fourfold, x, low_y0, low_y1, y0, y1, source, out):  # type: ignore[no-untyped-def]
+    """Column x of the resized input, for y0 <= y < y1; `source` is scratch of one column of low."""
+    xa, xb, wxa, wxb = xs
+    ya, yb, wya, wyb = ys
+    _lerp_columns(low[xa[x]], low[xb[x]], wxa[x], wxb[x], low_y0, low_y1, source)
+    if fourfold:
+        source[low.shape[1]] = source[low.shape[1] - 1]
+        _lerp_fourfold(source, wya, wyb, y0, y1, out)
+    else:
+        _lerp_at(source, ya, yb, wya, wyb, y0, y1, out)
 
 
 @njit(nogil=True, cache=True)
@@ -76,36 +107,59 @@ def _extent(low, limit):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _append(positions, size, value):  # type: ignore[no-untyped-def]
-    if size == len(positions):
-        grown = np.empty(2 * size, positions.dtype)
-        grown[:size] = positions
-        positions = grown
-    positions[size] = value
-    return positions, size + 1
+def _classify(values, below, level, above, bits, any_row):  # type: ignore[no-untyped-def]
+    """Count values above each level; set bits, and any_row, where they are above the middle one."""
+    n_below, n_level, n_above = np.int32(0), np.int32(0), np.int32(0)
+    for i in range(len(values)):
+        value = values[i]
+        n_below += np.int32(1) if value > below else np.int32(0)
+        n_level += np.int32(1) if value > level else np.int32(0)
+        n_above += np.int32(1) if value > above else np.int32(0)
+    if n_level > 0:
+        for i in range(len(values)):
+            bits[i] = np.uint8(1) if values[i] > level else np.uint8(0)
+            any_row[i] |= bits[i]
+    return n_below, n_level, n_above
+
+
+@njit(nogil=True, cache=True)
+def _room(positions, needed):  # type: ignore[no-untyped-def]
+    """The same positions with room for at least so many."""
+    if needed <= len(positions):
+        return positions
+    grown = np.empty(2 * needed, positions.dtype)
+    grown[: len(positions)] = positions
+    return grown
 
 
 @njit(nogil=True, cache=True)
 def _changes(bits, words, length, previous, start, positions, size):  # type: ignore[no-untyped-def]
-    """Append where the bits of one column change; eight equal pixels are skipped at a time."""
+    """Note where the bits of one column change; eight equal pixels are skipped at a time.
+
+    Every pixel is written and only counted if it is a change, which costs less than guessing a
+    branch wrong.
+    """
+    last = np.uint8(previous)
     for i in range((length + 7) // 8):
-        if words[i] == (_ALL_SET if previous else _NONE_SET):
+        if words[i] == (_ALL_SET if last else _NONE_SET):
             continue
         for j in range(8 * i, min(8 * i + 8, length)):
-            if (bits[j] != 0) != previous:
-                previous = not previous
-                positions, size = _append(positions, size, start + j)
-    return positions, size, previous
+            bit = bits[j]
+            positions[size] = start + j
+            size += np.int64(bit ^ last)
+            last = bit
+    return size, last != 0
 
 
 @njit(nogil=True, cache=True)
-def trace(low, xs, ys, out_xs, out_ys, resized, offset, full, levels):  # type: ignore[no-untyped-def]
+def trace(low, xs, ys, out_xs, out_ys, fourfold, resized, offset, full, levels):  # type: ignore[no-untyped-def]
     """Measure and encode one mask.
 
     Args:
         low: float32 (X, Y), the logits transposed.
         xs, ys: Interpolation tables (low index, high index, weights) to the resized input.
         out_xs, out_ys: Tables from there to the crop; unused unless `resized`.
+        fourfold: Whether ys enlarges exactly four times.
         resized: Whether crop and resized input differ in size.
         offset: (x, y) of the crop in the picture; full: (height, width) of the picture.
         levels: float32 (low, mask, high) thresholds.
@@ -115,8 +169,8 @@ def trace(low, xs, ys, out_xs, out_ys, resized, offset, full, levels):  # type: 
         crop, zeros if empty; positions int64 (k,) in the column-major picture where it changes.
     """
     below, level, above = levels
-    xa, xb, wxa, wxb = xs
-    ya, yb, wya, wyb = ys
+    xa, xb, _, _ = xs
+    ya, yb, _, _ = ys
     Xa, Xb, WXa, WXb = out_xs
     Ya, Yb, WYa, WYb = out_ys
     height, width = full
@@ -144,12 +198,12 @@ def trace(low, xs, ys, out_xs, out_ys, resized, offset, full, levels):  # type: 
         ux0, ux1 = int(Xa[x0]), int(Xb[x1 - 1]) + 1
         uy0, uy1 = int(Ya[y0]), int(Yb[y1 - 1]) + 1
 
-    source = np.empty(low.shape[1], np.float32)
+    source = np.zeros(low.shape[1] + 1, np.float32)
     low_y0, low_y1 = int(ya[uy0]), int(yb[uy1 - 1]) + 1
-    kept = np.empty((2, len(ya)), np.float32)  # the two columns of the input last made
+    kept = np.empty((2, len(ya) + 6), np.float32)  # the two columns of the input last made
     kept_x = np.full(2, -1, np.int64)
     mixed = np.empty(len(ya), np.float32)
-    column = np.empty(len(Ya) if resized else len(ya), np.float32)
+    column = np.empty(len(Ya) if resized else len(ya) + 6, np.float32)
     length = y1 - y0
     words = np.zeros((length + 7) // 8, np.uint64)
     bits = words.view(np.uint8)
@@ -163,51 +217,44 @@ def trace(low, xs, ys, out_xs, out_ys, resized, offset, full, levels):  # type: 
                 want = int(Xa[x]) if side == 0 else int(Xb[x])
                 slot = want & 1
                 if kept_x[slot] != want:
-                    _lerp_columns(
-                        low[xa[want]], low[xb[want]], wxa[want], wxb[want], low_y0, low_y1, source
+                    _enlarged_column(
+                        low, xs, ys, fourfold, want, low_y0, low_y1, uy0, uy1, source, kept[slot]
                     )
-                    _lerp_at(source, ya, yb, wya, wyb, uy0, uy1, kept[slot])
                     kept_x[slot] = want
             a, b = kept[int(Xa[x]) & 1], kept[int(Xb[x]) & 1]
             _lerp_columns(a, b, WXa[x], WXb[x], uy0, uy1, mixed)
             _lerp_at(mixed, Ya, Yb, WYa, WYb, y0, y1, column)
         else:
-            _lerp_columns(low[xa[x]], low[xb[x]], wxa[x], wxb[x], low_y0, low_y1, source)
-            _lerp_at(source, ya, yb, wya, wyb, y0, y1, column)
+            _enlarged_column(low, xs, ys, fourfold, x, low_y0, low_y1, y0, y1, source, column)
 
-        part = column[y0:y1]
-        n_below, n_level, n_above = np.int32(0), np.int32(0), np.int32(0)
-        for i in range(length):
-            n_below += part[i] > below
-            n_above += part[i] > above
-            bit = np.uint8(part[i] > level)
-            n_level += bit
-            bits[i] = bit
-            any_row[i] |= bit
+        n_below, n_level, n_above = _classify(column[y0:y1], below, level, above, bits, any_row)
         counts[0] += n_below
         counts[1] += n_level
         counts[2] += n_above
 
+        positions = _room(positions, size + length + 8)
         start = (x + offset[0]) * height + y0 + offset[1]
         if previous and y0 + offset[1] > 0:
             previous = False
-            positions, size = _append(positions, size, (x + offset[0]) * height)
+            positions[size] = (x + offset[0]) * height
+            size += 1
         if n_level > 0:
             if box[0] < 0:
                 box[0] = x
             box[2] = x
-            positions, size, previous = _changes(
-                bits, words, length, previous, start, positions, size
-            )
+            size, previous = _changes(bits, words, length, previous, start, positions, size)
         elif previous:
             previous = False
-            positions, size = _append(positions, size, start)
+            positions[size] = start
+            size += 1
         if previous and y1 + offset[1] < height:
             previous = False
-            positions, size = _append(positions, size, start + length)
+            positions[size] = start + length
+            size += 1
     end = (x1 + offset[0]) * height
     if previous and end < height * width:
-        positions, size = _append(positions, size, end)
+        positions[size] = end
+        size += 1
 
     if box[0] < 0:
         box[0] = 0

@@ -144,11 +144,22 @@ def _trace_all(
     out_xs, out_ys = frame.out_tables
     levels = np.array([threshold - offset, threshold, threshold + offset]).astype(np.float32)
     x0, y0, _, _ = frame.crop_box
+    # The tables hold more than the edge pixels only if the input is at least so long.
+    fourfold = frame.img_size == 4 * low.shape[2] and frame.input_size[0] >= 6
     resized = frame.crop_size != frame.input_size
 
     def one(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         result: tuple[np.ndarray, np.ndarray, np.ndarray] = trace(
-            mask, xs, ys, out_xs, out_ys, resized, (x0, y0), frame.image_size, tuple(levels)
+            mask,
+            xs,
+            ys,
+            out_xs,
+            out_ys,
+            fourfold,
+            resized,
+            (x0, y0),
+            frame.image_size,
+            tuple(levels),
         )
         return result
 
