@@ -175,34 +175,40 @@ def _runs(rles: Sequence[Rle]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if len(codes) == 0:
         return (np.zeros(0, np.int64),) * 3
     sizes = np.cumsum([len(text) for text in texts])
-    ends = np.flatnonzero((codes & 32) == 0)
+    goes_on = codes & 32
+    ends = np.flatnonzero(goes_on == 0)
     begins = np.concatenate([[0], ends[:-1] + 1])
-    digits = ends - begins + 1
-    bits = (codes & 31).astype(np.int32)
-    value = bits[begins]
-    for place in range(1, int(digits.max())):
-        longer = np.flatnonzero(digits > place)
-        value[longer] |= bits[begins[longer] + place] << (5 * place)
-    negative = np.flatnonzero(codes[ends] & 16)
-    value[negative] -= np.left_shift(1, 5 * digits[negative]).astype(np.int32)
+    sign = (codes[ends] & 16).astype(np.int32) << 1
+    value = (codes[begins] & 31) - sign  # right for the many numbers of one character
+    longer = np.flatnonzero(goes_on[begins])
+    digits = ends[longer] - begins[longer] + 1
+    value[longer] += sign[longer] - (sign[longer] >> 5 << 5 * digits).astype(np.int32)
+    place = 1
+    while len(longer):
+        at = begins[longer] + place
+        value[longer] |= (codes[at] & 31).astype(np.int32) << (5 * place)
+        longer, place = longer[goes_on[at] > 0], place + 1
 
     # Pairs (background, foreground), every mask padded to whole pairs: differences to the run
     # before the last are differences between rows.
     number = np.searchsorted(ends, sizes, side="left")  # runs up to the end of each mask
     runs = np.diff(number, prepend=0)
     rows = (runs + 1) // 2
-    first = np.cumsum(rows) - rows
-    pairs = np.zeros((int(rows.sum()), 2), np.int32)
-    pairs.ravel()[np.arange(len(value)) + np.repeat(2 * first - number + runs, runs)] = value
+    last = np.cumsum(rows) - 1
+    first, odd = last + 1 - rows, last[runs % 2 == 1]
+    filled = np.ones((last[-1] + 1, 2), bool)
+    filled[odd, 1] = False
+    pairs = np.zeros(filled.shape, np.int32)
+    pairs[filled] = value
     pairs[(first + 1)[rows > 1], 0] -= pairs[first[rows > 1], 0]  # the third run is no difference
+    totals = np.add.reduceat(pairs, first, axis=0, dtype=np.int32)
+    pairs[first[1:]] -= totals[:-1]  # each mask begins anew
     lengths = np.cumsum(pairs, axis=0, dtype=np.int32)
-    before = np.concatenate([np.zeros((1, 2), np.int32), lengths])[first]
-    lengths -= np.repeat(before, rows, axis=0)
-    lengths[(first + rows - 1)[runs % 2 == 1], 1] = 0
+    lengths[odd, 1] = 0
 
-    stop = np.cumsum(lengths.sum(axis=1, dtype=np.int32), dtype=np.int32)
-    stop -= np.repeat(np.concatenate([[0], stop]).astype(np.int32)[first], rows)
-    keep = np.flatnonzero(lengths[:, 1] > 0)
-    owner = np.repeat(np.arange(len(rles)), rows)[keep]
-    last = stop[keep].astype(np.int64)
-    return owner, last - lengths[keep, 1], last
+    stop = np.cumsum(lengths[:, 0] + lengths[:, 1], dtype=np.int32)
+    before = np.concatenate([[0], stop[last[:-1]]]).astype(np.int32)
+    kept = np.flatnonzero(lengths[:, 1] > 0)
+    owner = np.repeat(np.arange(len(rles)), rows)[kept]
+    behind = (stop[kept] - before[owner]).astype(np.int64)
+    return owner, behind - lengths[kept, 1], behind
