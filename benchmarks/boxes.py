@@ -29,6 +29,7 @@ from samlab.latent.bank_scores import Evaluation
 from samlab.latent.embedders import ColourTexture, embed
 from samlab.latent.head_training import train_head, train_prototypes
 from samlab.latent.heads import Head
+from samlab.latent.vectors import unit
 from samlab.sam.encoder import encode
 from samlab.sam.load import load_sam
 from samlab.segments import Segments
@@ -139,6 +140,10 @@ def table(train_all: Segments, main: np.ndarray, val: Segments) -> None:
         train_prototypes(head_bank(train, train, "proxy_anchor", s), train, seed=s).evaluate(val)
         for s in SEEDS
     ]
+    shaped = [with_shape(part) for part in (train, val)]
+    rows["SAM vectors and the box's shape and place, MLP head"] = [
+        head_bank(shaped[0], shaped[0], "proxy_anchor", s).evaluate(shaped[1]) for s in SEEDS
+    ]
     truth = rows["SAM vectors, training-free"][0].truth
     counts = np.bincount(truth)
     lines = [
@@ -159,6 +164,20 @@ def table(train_all: Segments, main: np.ndarray, val: Segments) -> None:
     print(rows["MLP head, proxy_anchor"][0].per_class.to_string(index=False, float_format="%.2f"))
     print(rows["MLP head, proxy_anchor"][0].confusion_table().to_string())
     print(plain.suggest(val).to_string(index=False, float_format="%.2f"))
+
+
+def with_shape(segments: Segments) -> Segments:
+    """SAM's vectors with eight numbers about the mask added: size, proportions, place."""
+    boxes, (height, width) = np.asarray(segments.boxes, np.float64), segments.image_size
+    x0, y0, x1, y1 = boxes.T
+    w, h = (x1 - x0) / width, (y1 - y0) / height
+    area = np.asarray(segments.areas) / (height * width)
+    shape = np.stack(
+        [np.log(w), np.log(h), np.log(w / h), np.log(area), area / (w * h),
+         (x0 + x1) / 2 / width, y0 / height, y1 / height], axis=1,
+    )  # fmt: skip
+    joined = np.concatenate([unit(segments.embedding("sam")), 0.2 * shape], axis=1)
+    return segments.with_embedding("sam", joined)
 
 
 def head_bank(examples: Segments, bank_examples: Segments, loss: str, seed: int) -> MemoryBank:

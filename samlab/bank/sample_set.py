@@ -1,8 +1,8 @@
 """A small labelled set made by a program, for notebooks, tests and first tries without a download.
 
 Objects of four kinds lie on a table: patches of brick, grass and gravel (photographs that come with
-scikit-image) and balloons. Every object has its own tint, size and brightness, so that colour alone
-tells little about its class.
+scikit-image, tinted about as such things are) and smooth balloons in four colours, so that a red
+balloon must be told from a brick by its surface.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from samlab.errors import InputError
 
 CLASSES = ("balloon", "brick", "grass", "gravel")
 SIZE = (240, 320)
+_TINTS = {"brick": (165, 95, 75), "grass": (95, 140, 65), "gravel": (140, 138, 132)}
+_BALLOONS = ((75, 95, 190), (190, 80, 150), (205, 185, 80), (190, 65, 60))
+_TINT_SPREAD = 18.0
 
 
 @dataclass(frozen=True)
@@ -153,11 +156,12 @@ def _surface(
 ) -> np.ndarray:
     """float64 (H, W, 3): what the object looks like, everywhere."""
     height, width = SIZE
-    tint = rng.uniform(70, 190, 3)
     if name != "balloon":
+        tint = rng.normal(_TINTS[name], _TINT_SPREAD)
         top, left = rng.integers(0, 512 - height), rng.integers(0, 512 - width)
         part = textures[name][top : top + height, left : left + width]
         return tint * (1 + 0.3 * part[..., None])
+    tint = rng.normal(_BALLOONS[rng.integers(len(_BALLOONS))], _TINT_SPREAD)
     y, x = np.nonzero(shape)
     cy, cx, radius = y.mean() - 6, x.mean() - 6, np.sqrt(len(y) / np.pi)
     yy, xx = np.mgrid[:height, :width]
