@@ -15,6 +15,9 @@ from scipy import sparse
 
 from samlab.masks import Rle, compress
 
+GROUP = 512
+"""Masks decoded at once."""
+
 
 def coverage(
     rles: Sequence[Rle],
@@ -78,6 +81,15 @@ def _whole_pixels(length: int, extent: float, patches: int) -> tuple[np.ndarray,
 
 
 def _accumulate(
+    rles: Sequence[Rle], rows: np.ndarray, columns: np.ndarray, grid: tuple[int, int]
+) -> sparse.csr_matrix:
+    """`_covered` for groups of masks whose strokes fit a processor's cache."""
+    groups = [rles[i : i + GROUP] for i in range(0, len(rles), GROUP)]
+    parts = [_covered(group, rows, columns, grid) for group in groups]
+    return sparse.vstack(parts, "csr") if parts else sparse.csr_matrix((0, grid[0] * grid[1]))
+
+
+def _covered(
     rles: Sequence[Rle], rows: np.ndarray, columns: np.ndarray, grid: tuple[int, int]
 ) -> sparse.csr_matrix:
     """Share of each patch inside each mask, pixel borders given in patch coordinates.

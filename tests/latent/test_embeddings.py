@@ -160,6 +160,13 @@ def test_masks_in_any_rle_form_give_the_same_vectors():
     )
 
 
+def test_groups_of_masks_give_the_same_as_all_together(monkeypatch):
+    features, segments = Features((50, 70)), segments_of(blobs((50, 70), 11))
+    together = pool(features, segments)
+    monkeypatch.setattr("samlab.latent.patches.GROUP", 4)
+    np.testing.assert_array_equal(pool(features, segments), together)
+
+
 def test_no_segments_give_an_empty_array_of_the_right_width():
     assert pool(Features((10, 20)), Segments(image_size=(10, 20))).shape == (0, 5)
     assert pool(Features((10, 20)), Segments(image_size=(10, 20)), "any").shape == (0, 5)
