@@ -98,7 +98,7 @@ def measure(masks: np.ndarray, truths: Iterable[np.ndarray]) -> dict[str, float]
 
 
 def innermost_points(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of each label over 0.5 % of the picture its innermost point `(n, 2)` as (x, y), and its id."""
+    """Of each label over 0.5 % of the picture the innermost point, (n, 2) as (x, y), and its id."""
     points, ids = [], []
     for label in range(int(labels.max()) + 1):
         mask = labels == label
@@ -198,10 +198,8 @@ def run_one(job: tuple[Path, Path, str, str | None]) -> tuple[str, str, dict[str
     picture, truth, method, weights = job
     photo = read_photo(picture, truth)
     began = time.perf_counter()
-    if method == "tiny":
-        masks = tiny_masks(photo.image, weights)
-    else:
-        masks = CLASSICAL[method](photo.image)
+    tiny = method == "tiny"
+    masks = tiny_masks(photo.image, weights) if tiny else CLASSICAL[method](photo.image)
     seconds = time.perf_counter() - began
     figures = measure(masks, photo.truths) | {"seconds": seconds}
     if method == "tiny":

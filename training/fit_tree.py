@@ -15,19 +15,29 @@ perceptrons learn it and are written into the weights file beside the network:
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.numpy import save_file
+from segment_anything.utils.transforms import ResizeLongestSide
+from sklearn.isotonic import IsotonicRegression
 from torch import nn
+from torch.nn import functional as F
+from tqdm import tqdm
 
 from samlab.sam import region_tree
 from samlab.sam.region_tree import AREA, Cost, RegionGraph
-from samlab.sam.tree_scores import Perceptron, region_features
-from samlab.sam.tree_regions import fixed_cost, pooled_regions
+from samlab.sam.tiny import PIXEL_MEAN, PIXEL_STD, TinyImageEncoder, read_maps
+from samlab.sam.tiny_net import TinyNet
+from samlab.sam.tree_regions import fixed_cost, persistence, pooled_regions
+from samlab.sam.tree_scores import Perceptron, TreeModel, appeal, region_features
+from training.scenes import Scene, render
 
 Array = NDArray[np.float64]
 
@@ -113,39 +123,73 @@ def fit_merge(truths: list[Truth], seed: int, rounds: int = 2) -> Perceptron:
 # ---------------------------------------------------------------- the quality of regions
 
 
-def quality_examples(truth: Truth, merge_cost: Cost) -> tuple[Array, Array]:
-    """Features of all pooled regions of a scene and their best IoU with a true segment."""
-    regions = pooled_regions(truth.graph, merge_cost)
+@dataclass(frozen=True)
+class Judged:
+    """The pooled regions of a scene: features (n, F), best IoU with a true segment (n,), areas
+    (n,), and what the score needs besides."""
+
+    features: Array
+    truth: Array
+    areas: Array
+    iou: Array
+    lasting: Array
+
+
+def judge(truth: Truth, merge_cost: Cost) -> Judged:
+    """Pool the regions of a scene and look up how good they are."""
+    regions, iou = pooled_regions(truth.graph, merge_cost)
     features = region_features(truth.graph, regions)
-    segments = truth.cells @ truth.below.T
+    segments = (truth.cells @ truth.below.T)[:, 1:]  # the whole picture is no segment
     sizes = segments.sum(0)
     segments, sizes = segments[:, sizes >= SMALLEST], sizes[sizes >= SMALLEST]
-    inside = regions.members.astype(np.float64)
-    shared = inside @ segments
-    area = inside @ truth.graph.region[:, AREA]
-    iou = shared / (area[:, None] + sizes[None] - shared)
-    return features, iou.max(1)
+    shared = regions.members.astype(np.float64) @ segments
+    area = regions.members @ truth.graph.region[:, AREA]
+    best = (shared / (area[:, None] + sizes[None] - shared)).max(1, initial=0)
+    return Judged(features, best, regions.areas, iou, persistence(regions))
 
 
-def fit_quality(truths: list[Truth], merge_cost: Cost, seed: int) -> Perceptron:
-    """The expected IoU of a region with the true segment it is nearest to."""
-    found = [quality_examples(truth, merge_cost) for truth in truths]
-    features = np.concatenate([x for x, _ in found])
-    return fit(features, np.concatenate([y for _, y in found]), (48, 24), seed)
+def fit_quality(judged: list[Judged], seed: int) -> Perceptron:
+    """The expected IoU of a region with the true segment it is nearest to. Large regions are drawn
+    more often: they are few, and they matter most."""
+    features, truth, areas = (
+        np.concatenate([getattr(one, name) for one in judged])
+        for name in ("features", "truth", "areas")
+    )
+    return fit(features, truth, (48, 24), seed, weights=areas**0.3)
+
+
+def fit_curve(judged: list[Judged], quality: Perceptron) -> Array:
+    """(2, n): appeal to expected IoU, by isotonic regression on scenes not used for `quality`."""
+    attraction = [
+        appeal(one.iou, quality(one.features), one.lasting) for one in judged
+    ]
+    x, y = np.concatenate(attraction), np.concatenate([one.truth for one in judged])
+    isotonic = IsotonicRegression(y_min=0, y_max=1).fit(x, y)
+    knots = np.unique(np.quantile(x, np.linspace(0, 1, 65)))
+    return np.stack([knots, isotonic.predict(knots)])
 
 
 # ---------------------------------------------------------------- fitting
 
 
-def fit(x: Array, y: Array, hidden: tuple[int, ...], seed: int, steps: int = 3000) -> Perceptron:
-    """A perceptron on soft targets in 0..1 (cross entropy, Adam, one cycle)."""
+def fit(
+    x: Array,
+    y: Array,
+    hidden: tuple[int, ...],
+    seed: int,
+    weights: Array | None = None,
+    steps: int = 3000,
+) -> Perceptron:
+    """A perceptron on soft targets in 0..1 (cross entropy, Adam, one cycle); `weights` say how
+    often an example is drawn."""
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
     mean, scale = x.mean(0), 1 / np.maximum(x.std(0), 1e-4)
     inputs = torch.from_numpy((x - mean) * scale).float().clamp(-6, 6)
     targets = torch.from_numpy(y).float()
+    odds = torch.ones(len(y)) if weights is None else torch.from_numpy(weights).float()
     sizes = (x.shape[1], *hidden, 1)
-    linears = [nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True)]
+    linears = [nn.Linear(a, b) for a, b in pairwise(sizes)]
     parts: list[nn.Module] = []
     for linear in linears:
         parts += [linear, nn.ReLU()]
@@ -153,7 +197,7 @@ def fit(x: Array, y: Array, hidden: tuple[int, ...], seed: int, steps: int = 300
     optimizer = torch.optim.AdamW(model.parameters(), 3e-3, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps)
     for _ in range(steps):
-        batch = torch.randint(len(inputs), (2048,), generator=generator)
+        batch = torch.multinomial(odds, 1024, replacement=True, generator=generator)
         logits = model(inputs[batch])[:, 0]
         loss = nn.functional.binary_cross_entropy_with_logits(logits, targets[batch])
         optimizer.zero_grad()
@@ -165,3 +209,67 @@ def fit(x: Array, y: Array, hidden: tuple[int, ...], seed: int, steps: int = 300
         for linear in linears
     )
     return Perceptron(mean.astype(np.float32), scale.astype(np.float32), layers)
+
+
+# ---------------------------------------------------------------- scenes, and all of it together
+
+
+def prepare(scene: Scene, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Picture and leaf map of a random cut of a scene, with the aspect of a photo."""
+    size = scene.leaf.shape[0]
+    cut = int(size * rng.uniform(0.6, 1))
+    rows, columns = (cut, size) if rng.random() < 0.5 else (size, cut)
+    return np.ascontiguousarray(scene.image[:rows, :columns]), scene.leaf[:rows, :columns]
+
+
+@torch.no_grad()
+def cut_up(encoder: TinyImageEncoder, seed: int) -> Truth:
+    """Render a scene, encode it as SAM does, and cut it into superpixels."""
+    rng = np.random.default_rng(seed)
+    scene = render(seed, int(rng.choice([384, 512, 640])))
+    image, leaf = prepare(scene, rng)
+    resized = ResizeLongestSide(encoder.img_size).apply_image(image)
+    x = torch.from_numpy((resized - np.float32(PIXEL_MEAN)) / np.float32(PIXEL_STD))
+    height, width = resized.shape[:2]
+    side = encoder.img_size
+    x = F.pad(x.permute(2, 0, 1)[None], (0, side - width, 0, side - height))
+    graph = region_tree.region_graph(read_maps(encoder(x)))
+    return truth_of(graph, leaf, scene.parents)
+
+
+def main(
+    weights_in: Path, weights_out: Path, scenes: int = 120, seed: int = 0, **facts: Any
+) -> TreeModel:
+    """Fit everything for the network in `weights_in`; write both into `weights_out`.
+
+    `facts` are added to the metadata of the file.
+    """
+    with safe_open(weights_in, framework="numpy") as file:
+        metadata = dict(file.metadata() or {})
+        arrays = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+    arrays = {k: v for k, v in arrays.items() if not k.startswith("tree.")}
+    net = TinyNet()
+    net.load_state_dict({k: torch.from_numpy(v.astype(np.float32)) for k, v in arrays.items()})
+    encoder = TinyImageEncoder(net.fuse()).eval()
+    first = FIRST_SEED + 100_000 * seed
+    truths = [cut_up(encoder, first + k) for k in tqdm(range(scenes), desc="scenes", mininterval=5)]
+    held_out = max(1, scenes // 6)
+    cost = fit_merge(truths[:-held_out], seed)
+    judged = [judge(truth, cost) for truth in tqdm(truths, desc="regions", mininterval=5)]
+    quality = fit_quality(judged[:-held_out], seed)
+    model = TreeModel(cost, quality, fit_curve(judged[-held_out:], quality))
+    halves = {k: v.astype(np.float16) if v.dtype == np.float32 else v for k, v in arrays.items()}
+    metadata |= {"tree_scenes": str(scenes), "tree_seed": str(seed)}
+    metadata |= {name: str(value) for name, value in facts.items()}
+    save_file(halves | model.to_arrays(), weights_out, metadata=metadata)
+    return model
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("weights_in", type=Path)
+    parser.add_argument("weights_out", type=Path)
+    parser.add_argument("--scenes", type=int, default=120)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    main(options.weights_in, options.weights_out, options.scenes, options.seed)

@@ -140,7 +140,10 @@ def _edge_sums(
 
 
 def pair_features(a: Array, b: Array, edge: Array) -> Array:
-    """What speaks for and against joining: (n, F) float32 from region sums (n, D) and edges (n, 5)."""
+    """What speaks for and against joining: (n, 17) float32.
+
+    From the sums of both regions (n, D) and of their shared outlines (n, 5).
+    """
     area_a, area_b = a[:, AREA], b[:, AREA]
     mean_a, mean_b = a[:, LAB] / area_a[:, None], b[:, LAB] / area_b[:, None]
     var_a = np.maximum(a[:, LAB2] / area_a[:, None] - mean_a**2, 0)
@@ -272,8 +275,9 @@ def merge(graph: RegionGraph, cost: Cost, watch: Watch | None = None) -> Tree:
     return Tree(parents, altitudes)
 
 
-def graph_trees(graph: RegionGraph, weights: Array) -> list[Tree]:
-    """Trees from fixed edge weights (E,): average linkage, and watersheds by area and volume.
+def graph_trees(graph: RegionGraph, weights: Array, kinds: str) -> list[Tree]:
+    """Trees from fixed edge weights (E,), one per letter of `kinds`: "l" for average linkage, "a"
+    and "v" for the watersheds by area and by volume.
 
     Needs at least two superpixels.
     """
@@ -283,15 +287,15 @@ def graph_trees(graph: RegionGraph, weights: Array) -> list[Tree]:
     area = np.ascontiguousarray(graph.region[:, AREA])
     length = np.ascontiguousarray(graph.edge[:, LENGTH])
     weights = np.ascontiguousarray(weights, dtype=np.float64)
-    found = [
-        hg.binary_partition_tree_average_linkage(plain, weights, length),
-        hg.watershed_hierarchy_by_area(plain, weights, vertex_area=area, canonize_tree=False),
-        hg.watershed_hierarchy_by_volume(plain, weights, vertex_area=area, canonize_tree=False),
-    ]
-    return [
-        Tree(np.asarray(tree.parents()), np.asarray(altitudes, dtype=np.float64))
-        for tree, altitudes in found
-    ]
+    trees = []
+    for kind in kinds:
+        if kind == "l":
+            tree, altitudes = hg.binary_partition_tree_average_linkage(plain, weights, length)
+        else:
+            by = {"a": hg.watershed_hierarchy_by_area, "v": hg.watershed_hierarchy_by_volume}[kind]
+            tree, altitudes = by(plain, weights, vertex_area=area, canonize_tree=False)
+        trees.append(Tree(np.asarray(tree.parents()), np.asarray(altitudes, dtype=np.float64)))
+    return trees
 
 
 def members(tree: Tree, leaves: int) -> Array:

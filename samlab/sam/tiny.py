@@ -145,9 +145,9 @@ def _padding(channels: int, device: torch.device) -> Tensor:
     blank = torch.zeros(1, channels, 1, 1, device=device)
     lab = torch.zeros(1, 3, 4, 4, device=device)
     lab[:, 0] = PADDING_L
-    parts = torch.zeros(1, 128, 1, 1), torch.full((1, 1, 4, 4), -10.0), torch.zeros(1, 16, 2, 2)
-    packed = pack(*(part.to(device) for part in parts), lab)
-    return blank + packed
+    semantic, boundary = torch.zeros(1, 128, 1, 1), torch.full((1, 1, 4, 4), -10.0)
+    affinity = torch.zeros(1, 16, 2, 2)
+    return blank + pack(semantic.to(device), boundary.to(device), affinity.to(device), lab)
 
 
 def read_maps(embedding: Tensor) -> Maps:
@@ -262,7 +262,8 @@ class TinyMaskDecoder(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Low-resolution logits (P, M, 256, 256) and predicted IoUs (P, M); M is 3 or 1."""
         decoder = self.open(image_embeddings)
-        found = _decode(decoder, sparse_prompt_embeddings, dense_prompt_embeddings, multimask_output)
+        sparse, dense = sparse_prompt_embeddings, dense_prompt_embeddings
+        found = _decode(decoder, sparse, dense, multimask_output)
         count, outputs = found.iou.shape
         index = torch.cartesian_prod(torch.arange(count), torch.arange(outputs))
         logits = found.logits(index.reshape(-1, 2))

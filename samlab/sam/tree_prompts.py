@@ -1,8 +1,8 @@
 """Prompts to masks by looking up regions of one picture's trees.
 
 `TreeDecoder` is opened once per embedding. It keeps two lists: all regions of the trees, for boxes
-and masks, and the shown ones, those that survive box NMS among themselves, best first, for points:
-a grid of points over the picture then returns every one of them that it can hit.
+and masks, and the shown ones for points: few enough for a person, different enough to survive the
+box NMS of SAM's mask generator. A grid of points returns every one of them that it can hit.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from torch import Tensor
 
 from samlab.sam.region_tree import AREA, Array, Maps, RegionGraph, region_graph
 from samlab.sam.tree_masks import mask_logits, outline_gain
-from samlab.sam.tree_regions import Regions, pooled_regions
-from samlab.sam.tree_scores import TreeModel, box_nms, region_features
+from samlab.sam.tree_regions import persistence, pooled_regions
+from samlab.sam.tree_scores import TreeModel, appeal, choose, region_features
 
 CELL = 4
 """Pixels of the resized input per cell."""
@@ -27,8 +27,12 @@ SHOWN = 300
 SAME_BOX = 0.7
 """Box IoU above which SAM's mask generator drops the lower of two masks."""
 
-NESTED = 0.7
-"""A part is at most this share of the area of what it is a part of."""
+THRESHOLD = 0.88
+"""SAM's default `pred_iou_thresh`. Shown regions lie above it, all others below: the predicted IoU
+is 0.88 plus 0.12 times the expected IoU for the former, 0.88 times it for the latter."""
+
+DISTINCT = 0.6
+"""The three answers to a point overlap by less than this IoU where that is possible."""
 
 Prompt = tuple[Array, Array, Array | None, Array | None]
 """Points (K, 2) in pixels of the input, labels (K,), box (4,) or None, mask logits or None."""
@@ -72,14 +76,16 @@ class TreeDecoder:
         self.grid, self.device = grid, device
         self.gain = outline_gain(maps.boundary)
         self.graph: RegionGraph = region_graph(maps)
-        pool = pooled_regions(self.graph, model.merge_cost)
-        quality = model.expected_iou(region_features(self.graph, pool))
-        order = np.argsort(-quality, kind="stable")
-        self.regions: Regions = pool.take(order)
-        self.quality = quality[order]
-        self.iou = model.predicted_iou(self.quality).astype(np.float32)
-        self.shown = box_nms(self.regions.boxes, self.quality, SAME_BOX)[:SHOWN]
-        self.by_superpixel = _answers(self.graph, self.regions, self.quality, self.shown)
+        self.regions, iou = pooled_regions(self.graph, model.merge_cost)
+        quality = model.quality(region_features(self.graph, self.regions))
+        lasting = persistence(self.regions)
+        self.score = appeal(iou, quality, lasting)
+        weights = quality**2 * lasting * np.sqrt(self.regions.areas)
+        self.shown = choose(iou, self.regions.boxes, weights, SHOWN, SAME_BOX)
+        expected = model.expected_iou(self.score)
+        self.iou = (THRESHOLD * expected).astype(np.float32)
+        self.iou[self.shown] = THRESHOLD + (1 - THRESHOLD) * (0.01 + 0.99 * expected[self.shown])
+        self.by_superpixel = self._answers(iou)
         self.made: list[Array] = []
         self.made_iou: list[float] = []
 
@@ -151,7 +157,7 @@ class TreeDecoder:
         unwanted = np.setdiff1d(leaf[inside & (labels == 0)], wanted)
         if len(points) and (labels == 1).any() and not len(wanted):
             return np.full(3, -1)
-        rank = np.log(self.quality + 1e-3)
+        rank = self.score
         allowed = self.regions.members[:, wanted].all(1)
         if box is not None:
             fit = self._box_iou(box)
@@ -167,13 +173,14 @@ class TreeDecoder:
         return self._carve(np.flatnonzero(allowed), rank, unwanted)
 
     def _best(self, index: Array, rank: Array, apart: bool) -> Array:
-        """Up to three of the regions `index`: the best ranked, then others that differ from it."""
+        """Up to three of the regions `index`: the best ranked, then others, if `apart` such as
+        differ in size, repeating the first where there are fewer."""
         order = index[np.argsort(-rank[index], kind="stable")]
+        areas = self.regions.areas
         chosen: list[int] = []
         for k in order[:200].tolist():
-            areas = self.regions.areas
             ratios = [min(areas[k], areas[c]) / max(areas[k], areas[c]) for c in chosen]
-            if not apart or all(ratio < NESTED for ratio in ratios):
+            if not apart or all(ratio < DISTINCT for ratio in ratios):
                 chosen.append(k)
             if len(chosen) == 3:
                 break
@@ -187,10 +194,11 @@ class TreeDecoder:
         base = index[np.argmax(rank[index])]
         row = self.regions.members[base].copy()
         for leaf in unwanted.tolist():
-            inside = self.regions.members[:, leaf] & (self.regions.areas < 0.5 * row_area(self, row))
+            small = self.regions.areas < 0.5 * row_area(self, row)
+            inside = self.regions.members[:, leaf] & small
             branch = np.flatnonzero(inside)
             if len(branch):
-                row &= ~self.regions.members[branch[np.argmax(self.quality[branch])]]
+                row &= ~self.regions.members[branch[np.argmax(self.score[branch])]]
             row[leaf] = False
         if not row.any():
             return np.full(3, -1)
@@ -219,6 +227,59 @@ class TreeDecoder:
         shared = self.regions.members @ cells
         return np.asarray(shared / np.maximum(self.regions.areas + cells.sum() - shared, 1e-6))
 
+    def _answers(self, iou: Array) -> Array:
+        """(S, 3): three regions for a point on each superpixel, smallest first.
+
+        First the natural choice: the best of the shown regions around, then the best of those that
+        differ from it, then of those that differ from both. Shown regions that nobody has chosen
+        then take the place of the least missed one that others hold too, so that none of them is
+        out of reach.
+        """
+        shown, scores = self.shown, self.score[self.shown]
+        rows, overlap = self.regions.members[shown], iou[np.ix_(shown, shown)]
+        table = np.full((len(self.graph.region), 3), -1, np.int64)
+        lost: dict[int, int] = {}
+        for leaf in range(len(table)):
+            around = np.flatnonzero(rows[:, leaf])
+            if not len(around):  # only doubtful regions here, none of them shown
+                holds = self.regions.members[:, leaf]
+                lost[leaf] = int(np.argmax(np.where(holds, self.score, -np.inf)))
+                continue
+            for place in range(3):
+                if not len(around):
+                    table[leaf, place] = table[leaf, 0]
+                    continue
+                best = around[np.argmax(scores[around])]
+                table[leaf, place] = best
+                around = around[overlap[best, around] < DISTINCT]
+        self._spread(table, rows, scores)
+        answers = shown[table]
+        for leaf, region in lost.items():
+            answers[leaf] = region
+        order = np.argsort(self.regions.areas[answers], axis=1, kind="stable")
+        return np.take_along_axis(answers, order, axis=1)
+
+    @staticmethod
+    def _spread(table: Array, rows: Array, scores: Array) -> None:
+        """Give regions that no superpixel answers a place in `table`, in place; never the first."""
+        chosen = np.bincount(table[table >= 0], minlength=len(rows))
+        for k in np.argsort(-scores, kind="stable"):
+            if chosen[k]:
+                continue
+            leaves = np.flatnonzero(rows[k] & (table[:, 0] >= 0))
+            if not len(leaves):
+                continue
+            holders = table[leaves]
+            loss = np.where(chosen[holders] > 1, scores[holders], np.inf)
+            repeats = holders[:, 1:] == holders[:, :1]
+            loss[:, 1:][repeats] = -np.inf
+            loss[:, 0] = np.inf
+            spot = np.unravel_index(int(np.argmin(loss)), loss.shape)
+            if loss[spot] < np.inf:
+                chosen[holders[spot]] -= 1
+                table[leaves[spot[0]], spot[1]] = k
+                chosen[k] += 1
+
     # ------------------------------------------------------------ masks
 
     def rasterise(self, answers: Array) -> Array:
@@ -235,42 +296,3 @@ class TreeDecoder:
 def row_area(decoder: TreeDecoder, row: Array) -> float:
     """Cells in a set of superpixels."""
     return float(row @ decoder.graph.region[:, AREA])
-
-
-def _answers(graph: RegionGraph, regions: Regions, quality: Array, shown: Array) -> Array:
-    """(S, 3): for each superpixel the part, the preferred and the whole, as region numbers.
-
-    First the natural choice: the best region around, then the best clearly smaller and the best
-    clearly larger one. Shown regions that nobody has chosen then take a place where the loss is
-    least, so that none is out of reach of points.
-    """
-    rows, areas, scores = regions.members[shown], regions.areas[shown], quality[shown]
-    count = len(graph.region)
-    table = np.full((count, 3), -1, np.int64)
-    lost: dict[int, int] = {}
-    for leaf in range(count):
-        inside = np.flatnonzero(rows[:, leaf])
-        if not len(inside):  # only small or doubtful regions here: none of them is shown
-            lost[leaf] = int(np.argmax(np.where(regions.members[:, leaf], quality, -1)))
-            continue
-        best = inside[np.argmax(scores[inside])]
-        ratio = areas[inside] / areas[best]
-        parts, wholes = inside[ratio < NESTED], inside[ratio > 1 / NESTED]
-        part = parts[np.argmax(scores[parts])] if len(parts) else best
-        whole = wholes[np.argmax(scores[wholes])] if len(wholes) else best
-        table[leaf] = part, best, whole
-    chosen = np.bincount(table[table >= 0], minlength=len(shown))
-    for k in np.flatnonzero(chosen == 0):
-        leaves = np.flatnonzero(rows[k])
-        holders = table[leaves]
-        loss = np.where(chosen[holders] > 1, scores[holders], np.inf)
-        loss[:, 1] = np.where(holders[:, 0] == holders[:, 1], loss[:, 1], np.inf)
-        spot = np.unravel_index(int(np.argmin(loss)), loss.shape)
-        if np.isfinite(loss[spot]):
-            chosen[holders[spot]] -= 1
-            table[leaves[spot[0]], spot[1]] = k
-            chosen[k] += 1
-    answers = shown[table]
-    for leaf, region in lost.items():
-        answers[leaf] = region
-    return answers

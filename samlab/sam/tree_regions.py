@@ -22,9 +22,9 @@ from .region_tree import (
     pair_features,
 )
 
-SMALLEST_REGION = 4  # cells
+SMALLEST_REGION = 6  # cells
 TREES = 8
-ALIKE = 0.5
+ALIKE, VERY_ALIKE = 0.5, 0.7
 """IoU from which two regions count as versions of the same thing."""
 
 
@@ -54,21 +54,24 @@ class Regions:
 
 
 def fixed_cost(features: Array) -> Array:
-    """A merge cost by hand: boundary, colour difference and affinity, before anything is learned."""
+    """A merge cost by hand: boundary, colour difference and affinity."""
     colour = np.hypot(features[:, 6], features[:, 7])
     cost: Array = features[:, 0] + colour + 0.6 * np.sqrt(2 * np.maximum(features[:, 11], 0))
     return cost
 
 
-def pooled_regions(graph: RegionGraph, cost: Cost) -> Regions:
-    """All distinct nodes of all trees, of at least `SMALLEST_REGION` cells."""
+def pooled_regions(graph: RegionGraph, cost: Cost) -> tuple[Regions, Array]:
+    """All distinct nodes of all trees, of at least `SMALLEST_REGION` cells, and the IoU of each
+    with each, (n, n) float32."""
     leaves = len(graph.region)
     one, other = graph.pairs[:, 0], graph.pairs[:, 1]
     pair = pair_features(graph.region[one], graph.region[other], graph.edge)
     joint, plain = cost(pair), fixed_cost(pair)
     trees = [merge(graph, cost), merge(graph, fixed_cost)]
     if leaves > 1:
-        trees += graph_trees(graph, plain) + graph_trees(graph, pair[:, 0])
+        trees += graph_trees(graph, joint, "lv")
+        trees += graph_trees(graph, plain, "lv")
+        trees += graph_trees(graph, pair[:, 0], "av")
     inside = np.concatenate([members(tree, leaves) for tree in trees])
     keys = np.concatenate([_keys(tree, leaves) for tree in trees])
     _, first, index = np.unique(keys, return_index=True, return_inverse=True)
@@ -83,8 +86,16 @@ def pooled_regions(graph: RegionGraph, cost: Cost) -> Regions:
     keep = (areas >= SMALLEST_REGION) | (areas == areas.max())
     rows, areas, lives = rows[keep], areas[keep], lives[keep]
     boxes = region_boxes(rows, superpixel_boxes(graph.leaves))
-    figures = np.concatenate([lives, _agreement(graph, rows, areas, lives)], axis=1)
-    return Regions(rows, areas, boxes, joint, figures)
+    iou = _overlap(graph, rows, areas)
+    figures = np.concatenate([lives, _agreement(iou, lives)], axis=1)
+    return Regions(rows, areas, boxes, joint, figures), iou
+
+
+def _overlap(graph: RegionGraph, rows: Array, areas: Array) -> Array:
+    inside, size = rows.astype(np.float32), areas.astype(np.float32)
+    shared = (inside * graph.region[:, AREA].astype(np.float32)) @ inside.T
+    iou: Array = shared / (size[:, None] + size[None] - shared)
+    return iou
 
 
 def _keys(tree: Tree, leaves: int) -> Array:
@@ -108,18 +119,20 @@ def _life(tree: Tree, leaves: int) -> Array:
     return np.stack([1 + np.log2(born), np.log2(born / dies)], axis=1)
 
 
-def _agreement(graph: RegionGraph, rows: Array, areas: Array, lives: Array) -> Array:
+def persistence(regions: Regions) -> Array:
+    """(n,) how long the regions live, all trees together: sum of the halvings in `_life`."""
+    total: Array = regions.figures[:, 1 : 2 * TREES : 2].sum(1)
+    return total
+
+
+def _agreement(iou: Array, lives: Array) -> Array:
     """(n, 5): in how many trees, the longest and earliest life, and how much of the others' weight
     lies on regions like this one, absolutely and beside the best of its like."""
     present = lives[:, 0::2] > 0
     dies = np.where(present, lives[:, 0::2] - 1 - lives[:, 1::2], 20)
     weight = np.where(present, 2.0**-dies, 0).sum(1).astype(np.float32)
-    shared = (rows * graph.region[:, AREA].astype(np.float32)) @ rows.astype(np.float32).T
-    size = areas.astype(np.float32)
-    iou = shared / (size[:, None] + size[None] - shared)
-    iou[iou < ALIKE] = 0
-    votes = iou @ weight
-    best = np.where(iou > 0.7, votes[None], 0).max(1)
+    votes = np.where(iou >= ALIKE, iou, 0) @ weight
+    best = np.where(iou > VERY_ALIKE, votes[None], 0).max(1)
     return np.stack(
         [present.sum(1), lives[:, 1::2].max(1), dies.min(1), np.log(votes), votes / best], axis=1
     )

@@ -8,6 +8,7 @@ segments are known (`training/fit_tree.py`). Inference is NumPy.
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,7 +64,7 @@ class Perceptron:
     @classmethod
     def from_arrays(cls, arrays: dict[str, Array], prefix: str) -> Perceptron:
         """The inverse of `to_arrays`; other names in `arrays` are ignored."""
-        layers = []
+        layers: list[tuple[Array, Array]] = []
         while f"{prefix}.{len(layers)}.weight" in arrays:
             name = f"{prefix}.{len(layers)}"
             layers.append((arrays[f"{name}.weight"], arrays[f"{name}.bias"]))
@@ -72,25 +73,25 @@ class Perceptron:
 
 @dataclass(frozen=True)
 class TreeModel:
-    """Everything that was fitted: merge cost, expected IoU, and the curve from expected IoU to the
-    predicted IoU that SAM's mask generator compares with its threshold.
+    """Everything that was fitted: the merge cost, the quality of regions, and the curve from
+    `appeal` to the expected IoU with a true segment.
 
-    curve (2, n): expected IoU, rising, and predicted IoU, never falling.
+    curve (2, n): appeal, rising, and expected IoU, never falling.
     """
 
     merge_cost: Perceptron
-    expected_iou: Perceptron
+    quality: Perceptron
     curve: Array
 
-    def predicted_iou(self, expected: Array) -> Array:
-        """(n,) -> (n,), in the order of the expected IoU."""
-        result: Array = np.interp(expected, self.curve[0], self.curve[1])
+    def expected_iou(self, attraction: Array) -> Array:
+        """(n,) from `appeal` (n,), in its order: expected IoU with a true segment, on scenes."""
+        result: Array = np.interp(attraction, self.curve[0], self.curve[1])
         return result
 
     def to_arrays(self) -> dict[str, Array]:
         """Named arrays, as they stand in the weights file."""
         cost = self.merge_cost.to_arrays("tree.merge")
-        quality = self.expected_iou.to_arrays("tree.quality")
+        quality = self.quality.to_arrays("tree.quality")
         return cost | quality | {"tree.curve": np.ascontiguousarray(self.curve, np.float32)}
 
     @classmethod
@@ -189,19 +190,54 @@ def _shape(sums: Array, outline: Array, boxes: Array, cells: tuple[int, ...]) ->
     return np.stack(columns, axis=1)
 
 
-def box_nms(boxes: Array, scores: Array, threshold: float = 0.7) -> Array:
-    """Indices kept, best score first, as SAM's automatic mask generator does it (box IoU)."""
-    order = np.argsort(-scores, kind="stable")
-    box = boxes[order].astype(np.float32)
-    area = (box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])
-    low = np.maximum(box[:, None, :2], box[None, :, :2])
-    high = np.minimum(box[:, None, 2:], box[None, :, 2:])
-    shared = np.clip(high - low, 0, None).prod(2)
-    close = shared > threshold * (area[:, None] + area[None] - shared)
-    gone = np.zeros(len(order), bool)
-    kept = []
-    for k in range(len(order)):
-        if not gone[k]:
-            kept.append(k)
-            gone |= close[k]
-    return order[kept]
+def appeal(iou: Array, quality: Array, lasting: Array) -> Array:
+    """(n,) how likely a region is what somebody means: log of the sum over all regions of their
+    quality times their persistence, shared with very similar regions (by the 8th power of the IoU).
+
+    Several versions of a thing, from several trees, so vote for the one in their middle.
+    """
+    like = iou**2
+    like *= like
+    like *= like
+    votes: Array = np.log(like @ (quality * lasting).astype(np.float32) + 1e-4)
+    return votes
+
+
+def choose(
+    iou: Array, boxes: Array, weights: Array, count: int, same_box: float
+) -> Array:
+    """Indices of up to `count` regions that together represent all regions best.
+
+    Greedily the one that adds most to the sum over regions j of `weights[j]` times the best IoU of
+    j with a chosen one. What has a box IoU above `same_box` with a chosen one is out, because
+    SAM's mask generator would drop one of the two. Gains only shrink as the choice grows, so an
+    old gain is an upper bound and most need not be computed again (Minoux, 1978).
+    """
+    size = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    weights = weights.astype(np.float32)
+    covered = np.zeros(len(iou), np.float32)
+    alive = np.ones(len(iou), bool)
+    queue = [(-gain, k, 0) for k, gain in enumerate((iou @ weights).tolist())]
+    heapq.heapify(queue)
+    chosen: list[int] = []
+    while queue and len(chosen) < count:
+        _, k, stamp = heapq.heappop(queue)
+        if not alive[k]:
+            continue
+        if stamp != len(chosen):
+            gain = float(np.maximum(iou[k] - covered, 0) @ weights)
+            heapq.heappush(queue, (-gain, k, len(chosen)))
+            continue
+        chosen.append(k)
+        covered = np.maximum(covered, iou[k])
+        alive &= _box_iou(boxes, size, k) <= same_box
+        alive[k] = False
+    return np.array(chosen, np.int64)
+
+
+def _box_iou(boxes: Array, size: Array, k: int) -> Array:
+    low = np.maximum(boxes[:, :2], boxes[k, :2])
+    high = np.minimum(boxes[:, 2:], boxes[k, 2:])
+    shared = np.clip(high - low, 0, None).prod(1)
+    ratio: Array = shared / (size + size[k] - shared)
+    return ratio

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from torch.nn import functional as F
+
 from samlab.sam.region_tree import (
     AREA,
     BORDER,
@@ -22,7 +25,7 @@ from samlab.sam.region_tree import (
 )
 from samlab.sam.tree_masks import mask_logits, outline_gain
 from samlab.sam.tree_regions import fixed_cost, pooled_regions, region_boxes, superpixel_boxes
-from samlab.sam.tree_scores import Perceptron, TreeModel, box_nms, region_features
+from samlab.sam.tree_scores import Perceptron, TreeModel, appeal, choose, region_features
 
 
 def make_maps(boundary: np.ndarray, seed: int = 0) -> Maps:
@@ -37,11 +40,11 @@ def make_maps(boundary: np.ndarray, seed: int = 0) -> Maps:
 
 
 def squares(side: int = 60) -> np.ndarray:
-    """Boundaries of a square in a square."""
+    """Boundaries of a square, and weaker ones of a square in it."""
     boundary = np.zeros((side, side))
-    for margin in (8, 16):
-        boundary[margin : side - margin, [margin, side - margin - 1]] = 1
-        boundary[[margin, side - margin - 1], margin : side - margin] = 1
+    for margin, strength in ((8, 1.0), (16, 0.5)):
+        boundary[margin : side - margin, [margin, side - margin - 1]] = strength
+        boundary[[margin, side - margin - 1], margin : side - margin] = strength
     return boundary
 
 
@@ -114,7 +117,7 @@ def test_merge_prices_equal_features_computed_from_scratch(graph):
 
 
 def test_every_tree_ends_in_the_whole_picture(graph):
-    for tree in graph_trees(graph, graph.edge[:, STRENGTH]):
+    for tree in graph_trees(graph, graph.edge[:, STRENGTH], "lav"):
         inside = members(tree, len(graph.region))
         assert inside[-1].all()
         assert len(inside) == 2 * len(graph.region) - 1
@@ -124,7 +127,7 @@ def test_nested_squares_are_found():
     plain = make_maps(squares())
     maps = Maps(plain.boundary, plain.lab * 0, plain.affinity * 0, plain.semantic * 0)
     graph = region_graph(maps, superpixels=60)
-    found = pooled_regions(graph, fixed_cost).members[:, graph.leaves]
+    found = pooled_regions(graph, fixed_cost)[0].members[:, graph.leaves]
     for margin in (8, 16):
         target = np.zeros((60, 60), bool)
         target[margin : 60 - margin, margin : 60 - margin] = True
@@ -133,7 +136,7 @@ def test_nested_squares_are_found():
 
 
 def test_pool_has_no_duplicates_and_true_boxes(graph):
-    pool = pooled_regions(graph, fixed_cost)
+    pool, _ = pooled_regions(graph, fixed_cost)
     assert len({row.tobytes() for row in pool.members}) == len(pool.members)
     for row, box, area in zip(pool.members, pool.boxes, pool.areas, strict=True):
         y, x = np.nonzero(row[graph.leaves])
@@ -144,7 +147,7 @@ def test_pool_has_no_duplicates_and_true_boxes(graph):
 @pytest.mark.parametrize("shape", [(1, 1), (1, 2), (1, 40), (40, 1), (3, 3)])
 def test_small_pictures(shape):
     graph = region_graph(make_maps(np.zeros(shape)))
-    pool = pooled_regions(graph, fixed_cost)
+    pool, _ = pooled_regions(graph, fixed_cost)
     features = region_features(graph, pool)
     assert pool.members.all(1).any()
     assert np.isfinite(features).all()
@@ -155,7 +158,7 @@ def test_small_pictures(shape):
 @given(arrays(np.float32, (7, 9), elements=st.floats(0, 1, width=32)))
 def test_any_boundary_gives_finite_features(boundary):
     graph = region_graph(make_maps(boundary))
-    pool = pooled_regions(graph, fixed_cost)
+    pool, _ = pooled_regions(graph, fixed_cost)
     assert np.isfinite(region_features(graph, pool)).all()
 
 
@@ -166,7 +169,8 @@ def test_masks_have_the_cells_of_their_superpixels_and_smooth_edges():
     leaves = np.zeros((20, 20), int)
     leaves[5:15, 6:16] = 1
     gain = outline_gain(np.ones((20, 20), np.float32))
-    logits = mask_logits(np.array([[False, True], [False, False], [True, True]]), leaves, gain, (32, 32))
+    rows = np.array([[False, True], [False, False], [True, True]])
+    logits = mask_logits(rows, leaves, gain, (32, 32))
     assert logits.shape == (3, 32, 32)
     inside = logits[0, :20, :20] > 0
     corners = (inside != (leaves == 1)).sum()
@@ -178,9 +182,6 @@ def test_masks_have_the_cells_of_their_superpixels_and_smooth_edges():
 @pytest.mark.parametrize("side", [4, 10, 40])
 @pytest.mark.parametrize(("boundary", "low", "high"), [(1.0, 0.98, 1.0), (0.0, 0.91, 0.99)])
 def test_stability_follows_the_boundary_not_the_size(side, boundary, low, high):
-    import torch
-    from torch.nn import functional as F
-
     leaves = np.zeros((64, 64), int)
     leaves[10 : 10 + side, 10 : 10 + side] = 1
     gain = outline_gain(np.full((64, 64), boundary, np.float32))
@@ -193,16 +194,29 @@ def test_stability_follows_the_boundary_not_the_size(side, boundary, low, high):
 # ---------------------------------------------------------------- scores
 
 
-def test_box_nms_equals_torchvision():
-    import torch
-    from torchvision.ops import nms
+def test_choice_has_no_two_like_boxes_and_equals_the_plain_greedy_rule():
+    from torchvision.ops import box_iou
 
     rng = np.random.default_rng(0)
-    low = rng.integers(0, 40, (300, 2))
-    boxes = np.concatenate([low, low + rng.integers(1, 40, (300, 2))], axis=1)
-    scores = rng.permutation(300) / 300
-    wanted = nms(torch.from_numpy(boxes).float(), torch.from_numpy(scores).float(), 0.7)
-    np.testing.assert_array_equal(box_nms(boxes, scores), wanted.numpy())
+    low = rng.integers(0, 40, (80, 2))
+    boxes = np.concatenate([low, low + rng.integers(1, 40, (80, 2))], axis=1)
+    same = box_iou(*[torch.from_numpy(boxes).float()] * 2).numpy()
+    weights = rng.random(80)
+    found = choose(same, boxes, weights, 30, 0.7)
+    assert (same[np.ix_(found, found)] - np.eye(len(found)) <= 0.7 + 1e-6).all()
+    covered, alive, plain = np.zeros(80), np.ones(80, bool), []
+    while alive.any() and len(plain) < 30:
+        gain = np.where(alive, np.maximum(same - covered, 0) @ weights, -1)
+        best = int(gain.argmax())
+        plain.append(best)
+        covered = np.maximum(covered, same[best])
+        alive &= same[best] <= 0.7
+    assert found.tolist() == plain
+
+
+def test_appeal_prefers_the_middle_of_a_crowd():
+    iou = np.array([[1, 0.8, 0.5], [0.8, 1, 0.8], [0.5, 0.8, 1]])
+    assert appeal(iou, np.ones(3), np.ones(3)).argmax() == 1
 
 
 def test_perceptron_goes_through_arrays_unchanged():
@@ -213,8 +227,8 @@ def test_perceptron_goes_through_arrays_unchanged():
     model = TreeModel(one, one, np.array([[0, 1], [0.5, 1]], np.float32))
     again = TreeModel.from_arrays(model.to_arrays())
     x = rng.random((7, 5)).astype(np.float32)
-    np.testing.assert_array_equal(again.expected_iou(x), one(x))
-    np.testing.assert_allclose(again.predicted_iou(np.array([0.0, 0.5, 1.0])), [0.5, 0.75, 1.0])
+    np.testing.assert_array_equal(again.quality(x), one(x))
+    np.testing.assert_allclose(again.expected_iou(np.array([0.0, 0.5, 1.0])), [0.5, 0.75, 1.0])
 
 
 def test_region_boxes_of_unions():
