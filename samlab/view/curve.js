@@ -45,7 +45,7 @@ function createCurve(host, hooks) {
     svg.setAttribute("viewBox", `0 0 ${w} ${h}`);
     const n = data.distances.length;
     const xOf = (i) => pad.left + (n > 1 ? i / (n - 1) : 0.5) * (w - pad.left - pad.right);
-    for (const value of ticksUpTo(data.top, 3)) {
+    for (const value of ticksUpTo(data.top, 4)) {
       svg.append(
         makeSvg("line", { class: "sl-grid", x1: pad.left, x2: w - pad.right, y1: yOf(value),
           y2: yOf(value) }),

@@ -116,7 +116,8 @@ class Tuning:
         self.k_distances = first.k_distances
         # Rounded up: the knee is some segment's own k-distance, which must stay inside.
         self.suggested = _round_up(first.eps) if np.isfinite(first.eps) else None
-        grid = default_eps(first.k_distances, 60 if n <= _SCORED or self._is_dbscan else 12)
+        steps = 60 if n <= _SCORED else 30 if self._is_dbscan else 12
+        grid = default_eps(first.k_distances, steps)
         if self.suggested is not None:
             grid = np.append(grid, self.suggested)
         self.eps = np.unique(np.array([_round_up(v) for v in grid], np.float64))

@@ -73,10 +73,11 @@ def offline_page(page: Any) -> Any:
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """A JupyterLab server: its address and its root folder."""
     root = tmp_path_factory.mktemp("lab")
-    settings = root / "settings" / "@jupyterlab" / "apputils-extension"
-    settings.mkdir(parents=True)
-    quiet = {"fetchNews": "false", "checkForUpdates": False}
-    (settings / "notification.jupyterlab-settings").write_text(json.dumps(quiet))
+    # No dialog about news; and cells out of sight stay in the page, so that a test can count them.
+    _setting(
+        root, "apputils-extension/notification", {"fetchNews": "false", "checkForUpdates": False}
+    )
+    _setting(root, "notebook-extension/tracker", {"windowingMode": "none"})
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -100,6 +101,12 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     finally:
         server.terminate()
         server.wait(timeout=20)
+
+
+def _setting(root: Path, name: str, value: dict[str, Any]) -> None:
+    path = root / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value))
 
 
 def _wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
@@ -161,4 +168,4 @@ def run_new_cell(page: Any, code: str) -> str:
     )
     output = page.locator(".jp-Notebook .jp-Cell").nth(before).locator(".jp-OutputArea-output")
     output.first.wait_for()
-    return str(output.first.inner_text())
+    return str(output.first.inner_text()).strip()

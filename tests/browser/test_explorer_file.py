@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import statistics
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from samlab import masks
-from samlab.segments import Segments
 from samlab.view.explorer import explore
+from tests.browser.steps import blobs, drag, set_slider, slider_to_frame, state
 
 pytestmark = pytest.mark.browser
 
@@ -22,60 +20,6 @@ PAYLOADS = [
     "&lt;b&gt;", "<iframe srcdoc='<script>parent.hacked=1</script>'>",
     "\u2028'; window.hacked = 1; '",
 ]  # fmt: skip
-
-
-#: Milliseconds from the slider's event to the painted frame, 20 times after 5 to warm up.
-SLIDER_TIMES = """async () => {
-  const slider = document.querySelector(".sl-slider");
-  const stage = document.querySelector(".sl-picture-panel .sl-stage");
-  const after = (ms) => new Promise((done) => setTimeout(done, ms));
-  // A task posted in the frame's callback runs when the frame has been handed over.
-  const task = () => new Promise((done) => {
-    const channel = new MessageChannel();
-    channel.port1.onmessage = done;
-    channel.port2.postMessage(0);
-  });
-  const times = [];
-  for (let i = 0; i < 25; i++) {
-    const painted = new Promise((done) =>
-      stage.addEventListener("samlab-painted", done, { once: true }));
-    slider.value = String(20 + (i * 7) % 40);
-    const start = performance.now();
-    slider.dispatchEvent(new Event("input"));
-    await painted;
-    await task();
-    times.push(performance.now() - start);
-    await after(30);
-  }
-  return times.slice(5);
-}"""
-
-
-def blobs(n: int = 300, side: int = 1024, groups: int = 6, seed: int = 0) -> tuple[Any, Any]:
-    """A picture of n discs on a grid, in `groups` kinds that differ in colour and vector."""
-    rng = np.random.default_rng(seed)
-    picture = np.full((side, side, 3), 40, np.uint8)
-    columns = int(np.ceil(np.sqrt(n)))
-    cell = side / columns
-    yy, xx = np.mgrid[:side, :side]
-    centres = np.eye(groups, 32) * 4
-    rles, vectors = [], []
-    for i in range(n):
-        cx, cy = ((i % columns) + 0.5) * cell, ((i // columns) + 0.5) * cell
-        r = 0.42 * cell
-        x0, y0 = max(0, int(cx - r - 1)), max(0, int(cy - r - 1))
-        window = (slice(y0, int(cy + r + 2)), slice(x0, int(cx + r + 2)))
-        disc = (xx[window] - cx) ** 2 + (yy[window] - cy) ** 2 < r * r
-        mask = np.zeros((side, side), bool)
-        mask[window] = disc
-        picture[mask] = (np.array([70, 60, 90]) * (1 + i % groups) * 0.4).clip(0, 255)
-        rles.append(masks.encode(mask))
-        spread = 0.04 * (1 + 2 * (i % groups))
-        vectors.append(centres[i % groups] + rng.normal(size=32) * spread)
-    segments = Segments(
-        rles=rles, embeddings={"sam": np.array(vectors, np.float32)}, image_id="discs.png"
-    )
-    return segments, picture
 
 
 @pytest.fixture(scope="module")
@@ -95,25 +39,6 @@ def explorer_page(offline_page: Any, written: Path) -> Any:
     assert offline_page.requests == []
 
 
-def state(page: Any) -> Any:
-    """Summary text and the count of each class, as the page shows them."""
-    return page.evaluate(
-        """() => ({ summary: document.querySelector(".sl-tune .sl-summary").textContent,
-          rows: [...document.querySelectorAll(".sl-row:not([hidden])")].map((row) =>
-            [row.querySelector(".sl-name").value,
-             Number(row.querySelector(".sl-count").textContent), row.classList.contains("sl-on")]),
-          selected: document.querySelector(".sl-classes .sl-summary").textContent })"""
-    )
-
-
-def set_slider(page: Any, step: int) -> None:
-    page.evaluate(
-        """step => { const s = document.querySelector(".sl-slider"); s.value = step;
-          s.dispatchEvent(new Event("input")); s.dispatchEvent(new Event("change")); }""",
-        step,
-    )
-
-
 def test_slider_changes_classes_and_undo_restores_them(explorer_page: Any) -> None:
     first = state(explorer_page)
     assert first["summary"].startswith("6 classes · 0 noise")
@@ -124,17 +49,7 @@ def test_slider_changes_classes_and_undo_restores_them(explorer_page: Any) -> No
 
 
 def test_slider_paints_within_50_ms(explorer_page: Any) -> None:
-    times = explorer_page.evaluate(SLIDER_TIMES)
-    assert len(times) == 20
-    assert statistics.median(times) <= 50, times
-
-
-def drag(page: Any, points: list[tuple[float, float]]) -> None:
-    page.mouse.move(*points[0])
-    page.mouse.down()
-    for point in points[1:]:
-        page.mouse.move(*point, steps=4)
-    page.mouse.up()
+    assert slider_to_frame(explorer_page) <= 50
 
 
 def test_lasso_on_the_map_selects_on_picture_and_in_table(explorer_page: Any) -> None:

@@ -1,0 +1,129 @@
+"""The widgets in a real JupyterLab, with a kernel behind them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import run_new_cell
+from tests.browser.steps import drag, set_slider, slider_to_frame, state
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+EXPLORE = """
+import numpy as np, samlab
+from tests.browser.steps import blobs
+segments, picture = blobs()
+points = np.stack([np.arange(300) % 6, np.arange(300) // 6], axis=1)
+explorer = samlab.explore(segments, picture, points=points, eps=0.3)
+explorer
+"""
+
+
+def show(page: Any, selector: str) -> None:
+    page.wait_for_selector(f"{selector} .sl-picture-panel .sl-stage")
+    page.evaluate("name => document.querySelector(name).scrollIntoView()", selector)
+    page.wait_for_timeout(1500)
+
+
+def test_explorer_and_kernel_follow_each_other(notebook: Any) -> None:
+    page = notebook([EXPLORE])
+    show(page, ".sl-explorer")
+    assert state(page)["summary"].startswith("6 classes · 0 noise")
+
+    box = page.locator(".sl-map").bounding_box()
+    x, y, bottom = box["x"], box["y"] + 44, box["y"] + box["height"] - 5
+    drag(page, [(x + 5, y), (x + 60, y), (x + 60, bottom), (x + 5, bottom)])
+    assert state(page)["selected"] == "50 selected"
+    assert run_new_cell(page, "print(explorer.selected == list(range(0, 300, 6)))") == "True"
+
+    field = page.locator(".sl-row .sl-name").nth(0)
+    field.fill("<b>coin</b>")
+    field.press("Enter")
+    code = "print(explorer.segments.to_pandas().class_name.value_counts()['<b>coin</b>'])"
+    assert run_new_cell(page, code) == "50"
+
+    set_slider(page, 0)
+    assert run_new_cell(page, "print((explorer.labels == -1).all())") == "True"
+    assert run_new_cell(page, "explorer.eps = 0.3; print(explorer.class_names)") == (
+        "{0: '<b>coin</b>'}"
+    )
+    page.wait_for_function(
+        "() => document.querySelector('.sl-tune .sl-summary').textContent.startsWith('6 classes')"
+    )
+    run_new_cell(page, "explorer.select([3, 4]); print('done')")
+    page.wait_for_function(
+        "() => document.querySelector('.sl-classes .sl-summary').textContent === '2 selected'"
+    )
+
+    before = state(page)
+    samples = page.get_by_label("Min samples")
+    samples.fill("0")
+    samples.press("Tab")
+    banner = page.locator(".sl-explorer .sl-banner")
+    banner.wait_for()
+    assert banner.inner_text() == "Expected min_samples of 1 or more, got 0."
+    assert state(page) == before
+    assert samples.input_value() == "8"
+    samples.fill("4")
+    samples.press("Tab")
+    banner.wait_for(state="hidden")
+    assert run_new_cell(page, "print(explorer.settings['min_samples'])") == "4"
+
+
+def test_slider_paints_within_50_ms_in_the_notebook(notebook: Any) -> None:
+    page = notebook([EXPLORE])
+    show(page, ".sl-explorer")
+    assert slider_to_frame(page) <= 50
+
+
+PROMPT = """
+import numpy as np, skimage.data, samlab
+prompter = samlab.prompt(skimage.data.coins(), "tiny", image_id="coins.png")
+prompter
+"""
+CHECK = """
+from scipy import ndimage
+labels, _ = ndimage.label(ndimage.binary_fill_holes(skimage.data.coins() > 118))
+coin, mask = labels == labels[52, 103], prompter.segments.mask(0)
+print((coin & mask).sum() / (coin | mask).sum() >= 0.8, prompter.segments.class_names)
+"""
+
+
+def test_prompter_gives_a_coin_and_a_background_point_takes_away(notebook: Any) -> None:
+    page = notebook([PROMPT])
+    page.wait_for_function("() => document.querySelector('.sl-status')?.textContent === 'ready'")
+
+    def click(x: float, y: float) -> None:
+        """Click a place of the picture, which the last cell's output may have scrolled away."""
+        show(page, ".sl-prompter")
+        box = page.locator(".sl-picture-panel .sl-stage").bounding_box()
+        scale = min(box["width"] / 384, box["height"] / 303)
+        left = box["x"] + (box["width"] - 384 * scale) / 2
+        top = box["y"] + (box["height"] - 303 * scale) / 2
+        page.mouse.click(left + x * scale, top + y * scale)
+
+    click(103, 52)
+    page.locator(".sl-card").nth(2).wait_for()
+    page.locator(".sl-text").fill("coin")
+    page.get_by_role("button", name="Keep").click()
+    page.locator(".sl-kept").wait_for()
+    assert run_new_cell(page, CHECK) == "True {0: 'coin'}"
+    click(200, 210)
+    page.locator(".sl-card").nth(2).wait_for()
+    # A place in the largest mask that is far from the click.
+    far = """
+from samlab import masks
+ys, xs = np.nonzero(masks.decode(prompter._proposals[0].rle))
+far = np.argmax((xs - 200) ** 2 + (ys - 210) ** 2)
+x, y = int(xs[far]), int(ys[far])
+print(x, y)"""
+    x, y = map(int, run_new_cell(page, far).split())
+    turn = int(run_new_cell(page, "print(prompter.answer['turn'])"))
+    page.keyboard.down("Shift")
+    click(x + 0.5, y + 0.5)
+    page.keyboard.up("Shift")
+    # The kernel takes the click's message before the next cell, in the order they were sent.
+    code = "print(any(masks.decode(p.rle)[y, x] for p in prompter._proposals), "
+    assert run_new_cell(page, code + "prompter.answer['turn'])") == f"False {turn + 1}"
