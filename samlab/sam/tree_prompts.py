@@ -24,6 +24,9 @@ CELL = 4
 SHOWN = 300
 """At most so many regions answer points."""
 
+LEAST_GAIN = 1.0
+"""Regions that add less than this in `choose` are not shown: bits of texture mostly."""
+
 SAME_BOX = 0.7
 """Box IoU above which SAM's mask generator drops the lower of two masks."""
 
@@ -81,7 +84,8 @@ class TreeDecoder:
         lasting = persistence(self.regions)
         self.score = appeal(iou, quality, lasting)
         weights = quality**2 * lasting * np.sqrt(self.regions.areas)
-        self.shown = choose(iou, self.regions.boxes, weights, SHOWN, SAME_BOX)
+        boxes = self.regions.boxes
+        self.shown = choose(iou, boxes, weights, SHOWN, SAME_BOX, LEAST_GAIN)
         expected = model.expected_iou(self.score)
         self.iou = (THRESHOLD * expected).astype(np.float32)
         self.iou[self.shown] = THRESHOLD + (1 - THRESHOLD) * (0.01 + 0.99 * expected[self.shown])
@@ -232,8 +236,8 @@ class TreeDecoder:
 
         First the natural choice: the best of the shown regions around, then the best of those that
         differ from it, then of those that differ from both. Shown regions that nobody has chosen
-        then take the place of the least missed one that others hold too, so that none of them is
-        out of reach.
+        then take the place of the least missed one that others hold too, on a large superpixel
+        if possible, so that none of them is out of reach of a grid of points.
         """
         shown, scores = self.shown, self.score[self.shown]
         rows, overlap = self.regions.members[shown], iou[np.ix_(shown, shown)]
@@ -252,7 +256,7 @@ class TreeDecoder:
                 best = around[np.argmax(scores[around])]
                 table[leaf, place] = best
                 around = around[overlap[best, around] < DISTINCT]
-        self._spread(table, rows, scores)
+        self._spread(table, rows, scores, np.log(self.graph.region[:, AREA]))
         answers = shown[table]
         for leaf, region in lost.items():
             answers[leaf] = region
@@ -260,7 +264,7 @@ class TreeDecoder:
         return np.take_along_axis(answers, order, axis=1)
 
     @staticmethod
-    def _spread(table: Array, rows: Array, scores: Array) -> None:
+    def _spread(table: Array, rows: Array, scores: Array, room: Array) -> None:
         """Give regions that no superpixel answers a place in `table`, in place; never the first."""
         chosen = np.bincount(table[table >= 0], minlength=len(rows))
         for k in np.argsort(-scores, kind="stable"):
@@ -270,7 +274,8 @@ class TreeDecoder:
             if not len(leaves):
                 continue
             holders = table[leaves]
-            loss = np.where(chosen[holders] > 1, scores[holders], np.inf)
+            missed = scores[holders] - room[leaves][:, None]
+            loss = np.where(chosen[holders] > 1, missed, np.inf)
             repeats = holders[:, 1:] == holders[:, :1]
             loss[:, 1:][repeats] = -np.inf
             loss[:, 0] = np.inf

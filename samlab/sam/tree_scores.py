@@ -204,12 +204,12 @@ def appeal(iou: Array, quality: Array, lasting: Array) -> Array:
 
 
 def choose(
-    iou: Array, boxes: Array, weights: Array, count: int, same_box: float
+    iou: Array, boxes: Array, weights: Array, count: int, same_box: float, least: float = 0.0
 ) -> Array:
     """Indices of up to `count` regions that together represent all regions best.
 
     Greedily the one that adds most to the sum over regions j of `weights[j]` times the best IoU of
-    j with a chosen one. What has a box IoU above `same_box` with a chosen one is out, because
+    j with a chosen one, until that gain falls below `least`. What has a box IoU above `same_box` with a chosen one is out, because
     SAM's mask generator would drop one of the two. Gains only shrink as the choice grows, so an
     old gain is an upper bound and most need not be computed again (Minoux, 1978).
     """
@@ -221,9 +221,11 @@ def choose(
     heapq.heapify(queue)
     chosen: list[int] = []
     while queue and len(chosen) < count:
-        _, k, stamp = heapq.heappop(queue)
+        negative, k, stamp = heapq.heappop(queue)
         if not alive[k]:
             continue
+        if -negative < least:
+            break
         if stamp != len(chosen):
             gain = float(np.maximum(iou[k] - covered, 0) @ weights)
             heapq.heappush(queue, (-gain, k, len(chosen)))
