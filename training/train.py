@@ -193,7 +193,7 @@ class Trainer:
             window.append(self.one_step(next(batches)))
             now = time.monotonic()
             self.seconds = before + now - started
-            if self.step % report_every == 0:
+            if self.step % report_every == 0 or self.progress >= 1:
                 means = {k: sum(w[k] for w in window) / len(window) for k in window[0]}
                 speed = (self.pictures - seen) / (now - window_start)
                 self._report(means, speed)
