@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from samlab.images import ImageLike, read_image
 from samlab.sam.encoder import ImageEmbedding, encode, resolve_dtype
 from samlab.sam.proposals import Candidates, Proposals
 from samlab.sam.search import Search, ask_in_batches
+from samlab.sam.upsample import runs_to_rle
 from samlab.segments import Segments
 
 _OUTPUT_MODES = ("binary_mask", "uncompressed_rle", "coco_rle")
@@ -155,8 +157,11 @@ class MaskGenerator:
             self._candidates(array, embedding, pred_iou_floor, stability_score_floor, tokens)
         )
         names = ("pred_iou_thresh", "stability_score_thresh", "box_nms_thresh", "crop_nms_thresh")
+        candidates = Candidates.concat(parts)
+        candidates = replace(candidates, ids=np.arange(len(candidates)))
         return Proposals(
-            candidates=Candidates.concat(parts),
+            candidates=candidates,
+            rles=[runs_to_rle(runs, candidates.image_size) for runs in candidates.runs],
             pred_iou_floor=pred_iou_floor,
             stability_score_floor=stability_score_floor,
             defaults={name: getattr(self, name) for name in (*names, "min_mask_region_area")},

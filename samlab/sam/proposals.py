@@ -15,6 +15,7 @@ import torch
 from torchvision.ops.boxes import batched_nms, box_area
 
 from samlab.errors import InputError
+from samlab.masks import Rle
 from samlab.sam.small_regions import drop_islands, fill_holes
 from samlab.sam.upsample import mask_to_runs, runs_to_mask, runs_to_rle
 from samlab.segments import Segments
@@ -31,6 +32,7 @@ class Candidates:
         iou: float32 (n,), predicted IoU; stability: float32 (n,).
         points: float64 (n, 2), the prompts.
         crops: int64 (n,), index into crop_boxes.
+        ids: int64 (n,), a number that stays with a candidate when some are chosen.
         tokens: float32 (n, C) mask tokens, or (n, 0) where the model has none.
         crop_boxes: The crops that were searched, XYXY half-open.
         image_size: (H, W).
@@ -43,6 +45,7 @@ class Candidates:
     stability: np.ndarray
     points: np.ndarray
     crops: np.ndarray
+    ids: np.ndarray
     tokens: np.ndarray
     crop_boxes: Sequence[tuple[int, int, int, int]]
     image_size: tuple[int, int]
@@ -130,14 +133,25 @@ class Candidates:
         return records
 
     def to_segments(
-        self, *, image_id: str = "", provenance: Mapping[str, Any] | None = None
+        self,
+        *,
+        image_id: str = "",
+        provenance: Mapping[str, Any] | None = None,
+        rles: Sequence[Rle] | None = None,
     ) -> Segments:
-        """As Segments; boxes become half-open, and an empty mask's box stays (0, 0, 0, 0)."""
+        """As Segments; boxes become half-open, and an empty mask's box stays (0, 0, 0, 0).
+
+        `rles` are the masks by `ids`, if they have been encoded before.
+        """
+        if rles is None:
+            rles = [runs_to_rle(runs, self.image_size) for runs in self.runs]
+        else:
+            rles = [rles[i] for i in self.ids.tolist()]
         boxes = self.boxes.astype(np.float32)
         boxes[:, 2:] += (self.areas > 0)[:, None]
         vectors = {"token": self.tokens} if self.tokens.shape[1] else {}
         return Segments(
-            rles=[runs_to_rle(runs, self.image_size) for runs in self.runs],
+            rles=rles,
             boxes=boxes,
             areas=self.areas,
             predicted_iou=self.iou,
@@ -150,7 +164,7 @@ class Candidates:
         )
 
 
-_COLUMNS = ("boxes", "areas", "iou", "stability", "points", "crops", "tokens")
+_COLUMNS = ("boxes", "areas", "iou", "stability", "points", "crops", "ids", "tokens")
 
 
 def _nms(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> np.ndarray:
@@ -189,6 +203,7 @@ class Proposals:
     """
 
     candidates: Candidates
+    rles: Sequence[Rle]
     pred_iou_floor: float
     stability_score_floor: float
     defaults: Mapping[str, float]
@@ -233,9 +248,11 @@ class Proposals:
         kept = self.candidates.above(chosen["pred_iou_thresh"], chosen["stability_score_thresh"])
         kept = kept.without_duplicates(chosen["box_nms_thresh"])
         kept = kept.without_crop_duplicates(chosen["crop_nms_thresh"])
+        provenance = {**self.provenance, "selected": chosen}
         area = int(self.defaults["min_mask_region_area"])
         if area > 0:
             kept = kept.without_small_regions(
                 area, max(chosen["box_nms_thresh"], chosen["crop_nms_thresh"])
             )
-        return kept.to_segments(image_id=self.image_id, provenance={**self.provenance, **chosen})
+            return kept.to_segments(image_id=self.image_id, provenance=provenance)
+        return kept.to_segments(image_id=self.image_id, provenance=provenance, rles=self.rles)

@@ -21,7 +21,7 @@ from samlab.sam.upsample import Frame, Masks, to_masks
 
 _MASKS_AT_ONCE = {"cpu": 24, "cuda": 768}  # low-resolution logits alive at a time, 0.25 MB each
 _EDGE = 20.0  # pixels; masks this near a crop's edge are cut off by it
-_SMALL_CELLS = 16.0  # adaptive: a mask is small up to this many cells of the point grid
+_SMALL_CELLS = 8.0  # adaptive: a mask is small up to this many cells of the point grid
 
 
 @dataclass
@@ -161,6 +161,7 @@ class Search:
             stability=column("stability", np.float32),
             points=column("at", np.float64, 2) + np.array([x0, y0]),
             crops=np.full(n, crop, np.int64),
+            ids=np.arange(n),
             tokens=column("token", np.float32, width),
             crop_boxes=crop_boxes,
             image_size=self.image_size,

@@ -18,8 +18,7 @@ _ALL_SET = np.uint64(0x0101010101010101)
 _NONE_SET = np.uint64(0)
 
 
-@intrinsic
-def _fma(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
+def _multiply_add(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
     """a * b + c in float32 with one rounding."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -28,11 +27,14 @@ def _fma(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
     return types.float32(types.float32, types.float32, types.float32), codegen
 
 
+_fma: Any = intrinsic(_multiply_add)
+
+
 @njit(nogil=True, cache=True)
 def _lerp_at(source, low, high, weight_low, weight_high, start, stop, out):  # type: ignore[no-untyped-def]
     """out[i] = source between the indices low[i] and high[i], for start <= i < stop."""
     for i in range(start, stop):
-        out[i] = _fma(source[low[i]], weight_low[i], source[high[i]] * weight_high[i])  # type: ignore[call-arg]
+        out[i] = _fma(source[low[i]], weight_low[i], source[high[i]] * weight_high[i])
 
 
 @njit(nogil=True, cache=True)
@@ -47,16 +49,16 @@ def _lerp_fourfold(source, weight_low, weight_high, start, stop, out):  # type: 
         out[i] = source[0]
     for i in range(max(start - 2, 0) >> 2, ((stop + 1) >> 2)):
         a, b = source[i], source[i + 1]
-        out[4 * i + 2] = _fma(a, a0, b * b0)  # type: ignore[call-arg]
-        out[4 * i + 3] = _fma(a, a1, b * b1)  # type: ignore[call-arg]
-        out[4 * i + 4] = _fma(a, a2, b * b2)  # type: ignore[call-arg]
-        out[4 * i + 5] = _fma(a, a3, b * b3)  # type: ignore[call-arg]
+        out[4 * i + 2] = _fma(a, a0, b * b0)
+        out[4 * i + 3] = _fma(a, a1, b * b1)
+        out[4 * i + 4] = _fma(a, a2, b * b2)
+        out[4 * i + 5] = _fma(a, a3, b * b3)
 
 
 @njit(nogil=True, cache=True)
 def _lerp_columns(a, b, weight_a, weight_b, start, stop, out):  # type: ignore[no-untyped-def]
     for i in range(start, stop):
-        out[i] = _fma(a[i], weight_a, b[i] * weight_b)  # type: ignore[call-arg]
+        out[i] = _fma(a[i], weight_a, b[i] * weight_b)
 
 
 @njit(nogil=True, cache=True)
