@@ -62,6 +62,13 @@ function choice(options, value, onchange) {
   return select;
 }
 
+// The outermost element of a widget. JupyterLab takes Shift and click for a selection of cells, up
+// to the one clicked, and runs them all with the next Shift+Enter; here it means "add".
+function makeRoot(name) {
+  return make("div", { class: `samlab ${name}`, "data-lm-suppress-shortcuts": "true",
+    onmousedown: (event) => event.shiftKey && event.stopPropagation() });
+}
+
 // Numbers that travelled as bytes. The bytes may begin anywhere in a larger buffer, and typed
 // arrays must begin at a multiple of their element size, hence the copy.
 function numbers(view, Type) {

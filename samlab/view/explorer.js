@@ -34,7 +34,7 @@ function renderExplorer({ model, el }) {
   }
 
   // -- the page ------------------------------------------------------------------------------
-  const root = make("div", { class: "samlab sl-explorer", "data-lm-suppress-shortcuts": "true" });
+  const root = makeRoot("sl-explorer");
   const banner = createBanner(root);
   const title = make("div", { class: "sl-title" }, make("b", { text: payload.title || "Segments" }),
     make("span", { text: `${scene.n} segments · ${scene.width} × ${scene.height}` }));
@@ -363,7 +363,7 @@ function createSettings(host, choices, live, onchange) {
 // Copy the settings as code or as papermill parameters; the text is shown too, since a page may
 // not be allowed to write to the clipboard.
 function createCopyMenu(templates, settings) {
-  const text = make("textarea", { readOnly: true, rows: 5, spellcheck: false,
+  const text = make("textarea", { readOnly: true, rows: 8, spellcheck: false,
     "aria-label": "Copied text" });
   const note = make("div", { class: "sl-more" });
   const panel = make("div", { class: "sl-menu", hidden: true });

@@ -52,7 +52,7 @@ function renderProbe({ model, el }) {
   let threshold = null;
   let mode = patches ? "patches" : "segments";
 
-  const root = make("div", { class: "samlab sl-probe", "data-lm-suppress-shortcuts": "true" });
+  const root = makeRoot("sl-probe");
   const note = make("span", { text: "click a segment" });
   const modes = make("div", { class: "sl-tools" });
   const modeButtons = {};

@@ -45,7 +45,7 @@ function renderPrompter({ model, el }) {
   let turn = 0;
   let busy = false;
 
-  const root = make("div", { class: "samlab sl-prompter", "data-lm-suppress-shortcuts": "true" });
+  const root = makeRoot("sl-prompter");
   const banner = createBanner(root);
   const status = make("span", { class: "sl-status", role: "status" });
   const undoButton = iconButton("undo", "Take the last point or box back (Ctrl+Z)", undo);

@@ -8,7 +8,7 @@ function renderCanvas({ model, el }) {
   let labels = model.get("labels");
   let names = model.get("names");
   let selected = new Set(model.get("selected"));
-  const root = make("div", { class: "samlab" });
+  const root = makeRoot("sl-single");
   const panel = make("div", { class: "sl-panel sl-picture-panel" });
   panel.style.setProperty("--sl-ratio", `${scene.width} / ${scene.height}`);
   root.append(panel);

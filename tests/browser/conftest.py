@@ -42,15 +42,20 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @pytest.fixture
-def page(chromium: Any) -> Iterator[Any]:
-    """A fresh page of 1280 x 900; an error in the page fails the test."""
+def page(chromium: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A fresh page of 1280 x 900; an error in the page fails the test.
+
+    With SAMLAB_SHOTS set to a folder, the page's last sight is kept there as a picture.
+    """
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
-    page.set_default_timeout(120_000)
+    page.set_default_timeout(60_000)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.errors = errors
     yield page
+    if "SAMLAB_SHOTS" in os.environ:
+        page.screenshot(path=Path(os.environ["SAMLAB_SHOTS"]) / f"{request.node.name}.png")
     context.close()
     assert errors == []
 
