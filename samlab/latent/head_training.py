@@ -31,18 +31,19 @@ if TYPE_CHECKING:
 Loss: TypeAlias = Literal["arcface", "cosface", "triplet", "proxy_anchor", "soft_triple"]
 _LOSSES = ("arcface", "cosface", "triplet", "proxy_anchor", "soft_triple")
 _NEIGHBOURS = 10
+_STEPS = 20  # per epoch, at least: a few hundred examples alone would give two or three
 
 
 def train_head(
     examples: Segments,
     *,
-    loss: Loss = "proxy_anchor",
+    loss: Loss = "cosface",
     embedding: str | None = None,
     width: int = 128,
     hidden: int = 256,
     dropout: float = 0.3,
-    epochs: int = 150,
-    patience: int = 20,
+    epochs: int = 60,
+    patience: int = 10,
     batch: int = 256,
     learning_rate: float = 1e-3,
     held_out: float = 0.2,
@@ -128,8 +129,8 @@ def train_prototypes(
     examples: Segments,
     *,
     loss: Literal["soft_triple", "proxy_anchor"] = "soft_triple",
-    epochs: int = 150,
-    patience: int = 20,
+    epochs: int = 60,
+    patience: int = 10,
     batch: int = 256,
     learning_rate: float = 3e-3,
     held_out: float = 0.2,
@@ -295,7 +296,7 @@ def _fit(
     best, best_epoch, best_score = current(), 0, score()
     for epoch in range(1, epochs + 1):
         network.train()
-        for _ in range(max(1, len(x) // batch)):
+        for _ in range(max(_STEPS, len(x) // batch)):
             rows = torch.from_numpy(rng.choice(len(x), min(batch, len(x)), p=share))
             optimizer.zero_grad()
             objective(network(x[rows]), y[rows]).backward()
