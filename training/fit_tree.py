@@ -160,9 +160,7 @@ def fit_quality(judged: list[Judged], seed: int) -> Perceptron:
 
 def fit_curve(judged: list[Judged], quality: Perceptron) -> Array:
     """(2, n): appeal to expected IoU, by isotonic regression on scenes not used for `quality`."""
-    attraction = [
-        appeal(one.iou, quality(one.features), one.lasting) for one in judged
-    ]
+    attraction = [appeal(one.iou, quality(one.features), one.lasting) for one in judged]
     x, y = np.concatenate(attraction), np.concatenate([one.truth for one in judged])
     isotonic = IsotonicRegression(y_min=0, y_max=1).fit(x, y)
     knots = np.unique(np.quantile(x, np.linspace(0, 1, 65)))

@@ -98,9 +98,7 @@ def test_background_points_are_left_out(predictor, coin_masks):
     inside, outside = (np.argwhere(mask).mean(0)[::-1] for mask in coin_masks[:2])
     for masks in (
         predictor.predict(np.array([inside, outside]), np.array([1, 0]))[0],
-        predictor.predict(
-            np.array([inside, outside]), np.array([1, 0]), multimask_output=False
-        )[0],
+        predictor.predict(np.array([inside, outside]), np.array([1, 0]), multimask_output=False)[0],
     ):
         x, y = outside.astype(int)
         assert not masks[:, y, x].any()
