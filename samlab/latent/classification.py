@@ -167,10 +167,11 @@ def wholes_of(
         ids = np.flatnonzero(pictures == picture)
         rles, area = [segments.rles[int(i)] for i in ids], areas[ids]
         overlap = masks.iou(rles, rles)
-        shared = overlap / (1 + overlap) * (area[:, None] + area[None, :])
-        share = shared / np.maximum(area[:, None], 1)
+        # Whole pixels: a ratio brings rounding, and 90 % may be met exactly.
+        shared = np.rint(overlap / (1 + overlap) * (area[:, None] + area[None, :]))
+        enough = shared >= inside * area[:, None] - 1e-6
         larger = area[None, :] > area[:, None]
-        fits = larger & (share >= inside) & (area[None, :] <= at_most * area[:, None])
+        fits = larger & enough & (area[None, :] <= at_most * area[:, None])
         for row, i in enumerate(ids):
             out[i] = ids[fits[row]]
     return out

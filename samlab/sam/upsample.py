@@ -44,7 +44,7 @@ def bilinear_table(inputs: int, outputs: int, kept: int | None = None) -> Table:
     Example:
         >>> low, high, weight, _ = bilinear_table(2, 4)
         >>> low.tolist(), high.tolist(), weight.tolist()
-        ([0, 0, 0, 1], [1, 1, 1, 1], [1.0, 0.75, 0.25, 1.0])
+        ([0, 0, 0, 1], [1, 1, 1, 1], [1.0, 0.75, 0.25, 0.75])
     """
     half = np.float32(0.5)
     scale = np.float32(inputs) / np.float32(outputs)
