@@ -160,11 +160,10 @@ def test_masks_in_any_rle_form_give_the_same_vectors():
     )
 
 
-def test_groups_of_masks_give_the_same_as_all_together(monkeypatch):
+def test_each_mask_alone_gives_the_same_as_all_together():
     features, segments = Features((50, 70)), segments_of(blobs((50, 70), 11))
-    together = pool(features, segments)
-    monkeypatch.setattr("samlab.latent.patches.GROUP", 4)
-    np.testing.assert_array_equal(pool(features, segments), together)
+    alone = np.concatenate([pool(features, segments[i : i + 1]) for i in range(11)])
+    np.testing.assert_array_equal(pool(features, segments), alone)
 
 
 def test_no_segments_give_an_empty_array_of_the_right_width():
