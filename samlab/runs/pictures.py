@@ -1,0 +1,233 @@
+"""Which pictures a run is about: a folder, a list, a glob or a generator becomes `Picture`s."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import io
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any, TypeAlias
+
+import numpy as np
+from PIL import Image
+
+from samlab.errors import ImageError, InputError
+from samlab.images import read_image
+
+PathLike: TypeAlias = "str | os.PathLike[str]"
+Pictures: TypeAlias = "PathLike | Iterable[PathLike] | Mapping[str, PathLike]"
+
+#: Files in a folder that are taken for pictures; name others in a list.
+SUFFIXES = {".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm"}
+SUFFIXES |= {".tif", ".tiff", ".webp"}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture of a run.
+
+    Attributes:
+        position: Its place in the order of the run, from 0.
+        image_id: Its name in the run, different for every picture.
+        path: Where it is: a path on this machine, or a URL that fsspec opens.
+    """
+
+    position: int
+    image_id: str
+    path: str
+
+
+@dataclass(frozen=True)
+class PictureList:
+    """Pictures in their order. `total` is None where it is known only at the end (a generator).
+
+    Iterating makes the `Picture`s one by one, so that a million of them cost a million names.
+    """
+
+    source: Callable[[], Iterator[tuple[str, str]]]
+    total: int | None
+
+    def __iter__(self) -> Iterator[Picture]:
+        pairs = enumerate(self.source())
+        return (Picture(i, image_id, path) for i, (image_id, path) in pairs)
+
+
+def list_pictures(pictures: Pictures) -> PictureList:
+    """Find the pictures that a run is asked about.
+
+    Args:
+        pictures: A folder (with sub-folders; by name in a stable order), one file, a glob such as
+            `"photos/**/*.jpg"`, a list or generator of paths, or a mapping from names to paths.
+            URLs such as `s3://bucket/folder` go through fsspec.
+
+    Returns:
+        The list. Names (`image_id`): below a folder or a glob's fixed part, the relative path
+        with `/`, so that equal file names in sub-folders differ; the key of a mapping; else the
+        path as it was given. A path given twice counts once.
+
+    Raises:
+        InputError: There is no such folder, or no picture in it.
+
+    Example:
+        >>> [p.image_id for p in list_pictures(["a.jpg", "sub/a.jpg"])]
+        ['a.jpg', 'sub/a.jpg']
+    """
+    if isinstance(pictures, (str, os.PathLike)):
+        return _from_name(os.fspath(pictures))
+    if isinstance(pictures, Mapping):
+        pairs = [(str(name), _text(path)) for name, path in pictures.items()]
+        return _known(pairs, "the mapping")
+    if isinstance(pictures, Iterator):
+        stream = pictures
+        return PictureList(lambda: _once(_named(p) for p in stream), None)
+    if isinstance(pictures, Iterable):
+        return _known(list(_once(_named(path) for path in pictures)), "the list")
+    raise InputError(
+        "Expected a folder, a glob, a list or generator of paths, or a mapping from names to "
+        f"paths; got {type(pictures).__name__}."
+    )
+
+
+def read_picture(path: str) -> tuple[np.ndarray, int, str]:
+    """A picture as uint8 (H, W, 3), the bytes of its file, and their SHA-256.
+
+    Raises:
+        ImageError: As `samlab.read_image`; also where a URL cannot be read.
+    """
+    if "://" in path:
+        return _read_remote(path)
+    array = read_image(path)
+    try:
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            return array, file.tell(), digest
+    except OSError as error:
+        raise ImageError(f"'{path}' could not be read: {error.strerror or error}.") from error
+
+
+def file_size(path: str) -> int | None:
+    """Bytes of a file on this machine; None for a URL and where there is no file."""
+    try:
+        return None if "://" in path else os.stat(path).st_size
+    except OSError:
+        return None
+
+
+def _read_remote(url: str) -> tuple[np.ndarray, int, str]:
+    import fsspec
+
+    try:
+        with fsspec.open(url, "rb") as file:
+            data = file.read()
+        with Image.open(io.BytesIO(data)) as image:
+            array = read_image(image)
+    except (OSError, ValueError, SyntaxError, ImportError) as error:
+        if isinstance(error, ImageError):
+            raise
+        raise ImageError(f"'{url}' could not be read as a picture: {error}.") from error
+    return array, len(data), hashlib.sha256(data).hexdigest()
+
+
+# -- finding ------------------------------------------------------------------------------------
+
+
+def _from_name(name: str) -> PictureList:
+    if "://" in name and not name.startswith("file://"):
+        return _from_url(name)
+    name = os.path.expanduser(name.removeprefix("file://"))
+    if os.path.isdir(name):
+        return _known(_walk(name), f"the folder '{name}'")
+    if os.path.exists(name):
+        return _known([(PurePath(name).name, name)], name)
+    if glob.has_magic(name):
+        root = _fixed_part(name)
+        found = sorted(p for p in glob.iglob(name, recursive=True) if os.path.isfile(p))
+        pairs = [(_relative(path, root), path) for path in found]
+        return _known(pairs, f"the pattern '{name}'")
+    raise InputError(f"Expected a folder, a picture or a glob; '{name}' does not exist.")
+
+
+def _from_url(url: str) -> PictureList:
+    from fsspec.core import url_to_fs
+
+    filesystem, root = url_to_fs(url)
+    scheme = url.split("://")[0]
+    found = sorted(map(str, filesystem.find(root)))
+    kept = [path for path in found if Path(path).suffix.lower() in SUFFIXES]
+    whole = {path: f"{scheme}://{path.lstrip('/')}" for path in kept}
+    if scheme == "memory":
+        whole = {path: f"memory://{path}" for path in kept}
+    pairs = [(path.removeprefix(root).lstrip("/") or path, whole[path]) for path in kept]
+    return _known(pairs, f"'{url}'")
+
+
+def _walk(root: str) -> list[tuple[str, str]]:
+    """Names and paths below a folder; links to folders are followed, once each.
+
+    Results of a run that lie below the pictures (known by their run.json) are not taken.
+    """
+    pairs: list[tuple[str, str]] = []
+    seen = {os.path.realpath(root)}
+    for folder, below, files in os.walk(root, followlinks=True):
+        fresh = []
+        for name in sorted(below):
+            whole = os.path.join(folder, name)
+            real = os.path.realpath(whole)
+            results = os.path.exists(os.path.join(whole, "run.json"))
+            if not (name.startswith(".") or results or real in seen):
+                seen.add(real)
+                fresh.append(name)
+        below[:] = fresh
+        for name in files:
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES:
+                path = os.path.join(folder, name)
+                pairs.append((_relative(path, root), path))
+    return sorted(pairs)
+
+
+def _fixed_part(pattern: str) -> str:
+    """The folder of a glob before its first wildcard."""
+    parts = []
+    for part in PurePath(pattern).parts[:-1]:
+        if glob.has_magic(part):
+            break
+        parts.append(part)
+    return str(PurePath(*parts)) if parts else "."
+
+
+def _relative(path: str, root: str) -> str:
+    return PurePath(os.path.relpath(path, root)).as_posix()
+
+
+def _known(pairs: list[tuple[str, str]], where: str) -> PictureList:
+    if not pairs:
+        raise InputError(
+            f"Expected at least one picture in {where}; found none. Files with these endings are "
+            f"taken: {' '.join(sorted(SUFFIXES))}. Name others in a list of paths."
+        )
+    return PictureList(lambda: iter(pairs), len(pairs))
+
+
+def _named(path: Any) -> tuple[str, str]:
+    text = _text(path)
+    return (text if "://" in text else PurePath(text).as_posix()), text
+
+
+def _once(pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    seen: set[str] = set()
+    for name, path in pairs:
+        if name not in seen:
+            seen.add(name)
+            yield name, path
+
+
+def _text(path: Any) -> str:
+    if not isinstance(path, (str, os.PathLike)):
+        raise InputError(
+            f"Expected the pictures of a run as paths, got {type(path).__name__}. A run names its "
+            "pictures by their files; for arrays use samlab.segment."
+        )
+    return os.fspath(path)

@@ -1,0 +1,215 @@
+"""A folder for results, on this machine or in object storage; a file appears whole or not at all.
+
+On this machine a file is written under a temporary name, flushed to the disk and renamed, which
+POSIX and Windows do in one step. Object stores (S3, GCS, Azure, through fsspec) show an object
+only when its upload has ended, which is the same promise.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+from samlab.errors import InputError, SamlabError, require_extra
+
+
+class StorageError(SamlabError, OSError):
+    """Results could not be written or read: no room, no permission, no such folder."""
+
+
+class Place(Protocol):
+    """A folder with files named by relative POSIX paths, such as `"pictures/part-1.parquet"`."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def filesystem(self) -> Any:
+        """What pyarrow takes beside `path(name)` to read a file; None for this machine."""
+        ...
+
+    def path(self, name: str) -> str: ...
+
+    def names(self, folder: str) -> list[str]:
+        """Names of the finished files in a sub-folder, sorted; none where it does not exist."""
+        ...
+
+    def size(self, name: str) -> int | None:
+        """Bytes, or None where there is no such file."""
+        ...
+
+    def read(self, name: str) -> bytes: ...
+
+    def write(self, name: str, data: bytes) -> None: ...
+
+    def remove(self, name: str) -> None: ...
+
+
+def open_place(out: str | os.PathLike[str]) -> Place:
+    """The folder that a path or a URL (`s3://bucket/run`) names; it need not exist."""
+    text = os.fspath(out)
+    if text.startswith("file://"):
+        text = text.removeprefix("file://")
+    return RemoteFolder(text) if "://" in text else LocalFolder(Path(text).expanduser())
+
+
+class LocalFolder:
+    """A folder on this machine."""
+
+    filesystem = None
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        if root.exists() and not root.is_dir():
+            raise InputError(f"Expected a folder for the results, got the file '{root}'.")
+
+    @property
+    def url(self) -> str:
+        return str(self.root)
+
+    def path(self, name: str) -> str:
+        return str(self.root / name)
+
+    def names(self, folder: str) -> list[str]:
+        try:
+            with os.scandir(self.root / folder) as entries:
+                return sorted(f"{folder}/{e.name}" for e in entries if not e.name.startswith("."))
+        except FileNotFoundError:
+            return []
+
+    def size(self, name: str) -> int | None:
+        try:
+            return (self.root / name).stat().st_size
+        except FileNotFoundError:
+            return None
+
+    def read(self, name: str) -> bytes:
+        return (self.root / name).read_bytes()
+
+    def write(self, name: str, data: bytes) -> None:
+        write_whole(self.root / name, data)
+
+    def remove(self, name: str) -> None:
+        (self.root / name).unlink(missing_ok=True)
+
+    def sweep(self, older_than: float = 0.0) -> None:
+        """Remove temporary files of writers that were killed, if as old as this in seconds."""
+        for path in self.root.glob("*/.*.tmp"):
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime >= older_than:
+                    path.unlink()
+
+
+class RemoteFolder:
+    """A folder in object storage or on another machine, through fsspec."""
+
+    def __init__(self, url: str) -> None:
+        require_extra("fsspec", "ray", f"'{url}'")
+        from fsspec.core import url_to_fs
+
+        self.url = url.rstrip("/")
+        try:
+            self.filesystem, root = url_to_fs(self.url)
+        except (ImportError, ValueError) as error:
+            raise InputError(
+                f"'{url}' cannot be opened: {error}. Install the fsspec package of that storage "
+                "(s3fs, gcsfs, adlfs, ...), or name a folder on this machine."
+            ) from error
+        self.root = root.rstrip("/")
+
+    def path(self, name: str) -> str:
+        return f"{self.root}/{name}"
+
+    def names(self, folder: str) -> list[str]:
+        self.filesystem.invalidate_cache()
+        try:
+            found = self.filesystem.ls(self.path(folder), detail=False)
+        except FileNotFoundError:
+            return []
+        last = [str(path).rstrip("/").rsplit("/", 1)[-1] for path in found]
+        return sorted(f"{folder}/{name}" for name in last if not name.startswith("."))
+
+    def size(self, name: str) -> int | None:
+        try:
+            return int(self.filesystem.info(self.path(name))["size"])
+        except FileNotFoundError:
+            return None
+
+    def read(self, name: str) -> bytes:
+        data: bytes = self.filesystem.cat_file(self.path(name))
+        return data
+
+    def write(self, name: str, data: bytes) -> None:
+        path = self.path(name)
+        try:
+            self.filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+            self.filesystem.pipe_file(path, data)
+        except OSError as error:
+            raise StorageError(
+                f"Could not write '{self.url}/{name}' ({error}): {len(data):,} bytes. Check the "
+                "address, the credentials and the room there."
+            ) from error
+
+    def remove(self, name: str) -> None:
+        with suppress(FileNotFoundError):
+            self.filesystem.rm_file(self.path(name))
+
+
+def write_whole(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Write a file whole or not at all; one that is there already is replaced.
+
+    Args:
+        path: The file; its folder is made.
+        data: All of it.
+        durable: Wait until the disk has it, so that not even a power cut leaves half of it.
+
+    Raises:
+        StorageError: Names the path, the reason and the bytes needed; nothing is left behind.
+    """
+    temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("xb") as file:
+            file.write(data)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+        if durable:
+            _sync_folder(path.parent)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise StorageError(
+            f"Could not write '{path}': {error.strerror or error}. {len(data):,} bytes are needed"
+            f"{_free(path.parent)}; nothing was half-written. Make room there, or choose a folder "
+            "that can be written."
+        ) from error
+    except BaseException:  # Ctrl-C in the middle: leave nothing behind either
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename survive a power cut; Windows has no such call and needs none."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network file systems refuse to sync a folder
+            os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _free(folder: Path) -> str:
+    try:
+        return f", {shutil.disk_usage(folder).free:,} are free"
+    except OSError:
+        return ""
