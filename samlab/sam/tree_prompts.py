@@ -145,9 +145,8 @@ class TreeDecoder:
         """Superpixel under each point, and whether it lies on the picture at all."""
         height, width = self.graph.leaves.shape
         # Up to the very edge: half a pixel is added below, which must not push a point over it.
-        inside: Array = (points >= -0.5).all(1) & (points <= np.array([width, height]) * CELL).all(
-            1
-        )
+        edge = np.array([width, height]) * CELL
+        inside: Array = np.all((points >= -0.5) & (points <= edge), axis=1)
         x, y = (np.floor((points[:, k] + 0.5) / CELL).astype(np.int64) for k in (0, 1))
         leaf = self.graph.leaves[np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)]
         return leaf, inside
