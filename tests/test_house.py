@@ -14,7 +14,7 @@ import samlab
 PACKAGE = Path(samlab.__file__).parent
 MODULES = sorted(p for p in PACKAGE.rglob("*.py"))
 
-FLOOR = {"segments", "masks", "images", "errors"}
+FLOOR = {"segments", "masks", "images", "palette", "errors"}
 ALLOWED = {
     "cli": {"runs", "view", "pipeline", "bank", "doctor", "sam", "formats", "latent"} | FLOOR,
     "runs": {"view", "pipeline", "bank", "doctor", "sam", "formats", "latent"} | FLOOR,
@@ -29,6 +29,7 @@ ALLOWED = {
     "tables": {"segments", "masks", "errors"},
     "masks": {"errors"},
     "images": {"errors"},
+    "palette": set(),
     "errors": set(),
 }
 
