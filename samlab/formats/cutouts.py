@@ -1,0 +1,138 @@
+"""Cut-outs: segments without their background, as pictures with an alpha channel."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from samlab.errors import InputError
+from samlab.formats.gather import (
+    NO_CLASS,
+    ImagesLike,
+    SegmentsLike,
+    WriteReport,
+    distinct_stems,
+    gather,
+    pixels_of,
+    report,
+)  # fmt: skip
+from samlab.formats.whole import whole_folder, write_bytes
+from samlab.images import ImageLike, read_image
+
+
+def cut_out(
+    image: ImageLike, mask: np.ndarray, *, soft: float = 0.0, crop: bool = True, margin: int = 0
+) -> np.ndarray:
+    """What a mask covers, with a transparent background.
+
+    Args:
+        image: The picture.
+        mask: Boolean (H, W).
+        soft: Width in pixels over which the edge fades, inwards, so that nothing of the background
+            shows; 0 cuts hard.
+        crop: Keep only the mask's box; False keeps the picture's size.
+        margin: Pixels around the box, where `crop` is True.
+
+    Returns:
+        uint8 RGBA (h, w, 4); colours are the picture's own, also where they are transparent. An
+        empty mask gives (0, 0, 4) when cropped.
+
+    Example:
+        >>> cut_out(np.full((4, 6), 9, np.uint8), np.eye(4, 6, dtype=bool)).shape
+        (4, 4, 4)
+    """
+    pixels, mask = read_image(image), np.asarray(mask, bool)
+    if mask.shape != pixels.shape[:2]:
+        raise InputError(
+            f"Expected a mask of the picture's size {pixels.shape[:2]} (H, W), got {mask.shape}."
+        )
+    if not 0 <= soft < np.inf or margin < 0:
+        raise InputError(f"Expected soft and margin of 0 or more, got {soft} and {margin}.")
+    y, x = _window(mask, margin) if crop else (slice(None), slice(None))
+    return np.dstack([pixels[y, x], fade_in(mask[y, x], soft)])
+
+
+def fade_in(mask: np.ndarray, soft: float) -> np.ndarray:
+    """Alpha, uint8 (H, W): 0 outside, rising to 255 over `soft` pixels from the edge inwards.
+
+    The picture's border is no edge: what it cuts off stays opaque.
+    """
+    if soft <= 0 or mask.all() or not mask.any():
+        return mask.astype(np.uint8) * 255
+    depth = ndimage.distance_transform_edt(mask)  # 1 for the outermost pixels
+    return (np.clip(depth / (soft + 1), 0, 1) * 255).round().astype(np.uint8)
+
+
+def write_cutouts(
+    segments: SegmentsLike,
+    folder: str | Path,
+    images: ImagesLike,
+    *,
+    soft: float = 0.0,
+    crop: bool = True,
+    margin: int = 0,
+    no_class: str | None = NO_CLASS,
+    image_id: str | None = None,
+    overwrite: bool = False,
+) -> WriteReport:
+    """Write every segment as a PNG with alpha, named PICTURE_NUMBER_CLASS.png.
+
+    Args:
+        segments: Of one or several pictures; see `samlab.export`.
+        folder: Where the PNGs go.
+        images: The folder of the pictures, a dict from names to pictures, or the one picture.
+        soft, crop, margin: See `cut_out`.
+        no_class: Class, for the name, of segments without one; None leaves them out.
+        image_id: Name for a picture that has none.
+        overwrite: Write into a folder that has files already, replacing those of the same name.
+    """
+    if image_id is None and _is_one(images):
+        image_id = "picture.png"
+    gathered = gather(segments, no_class=no_class, image_id=image_id)
+    distinct_stems(gathered.pictures)
+    with whole_folder(folder, overwrite) as staging:
+        for picture in gathered.pictures:
+            pixels = pixels_of(picture, images)
+            for i, number in enumerate(picture.classes.tolist()):
+                cut = cut_out(pixels, picture.segments.mask(i), soft=soft, crop=crop, margin=margin)
+                name = f"{picture.stem}_{i:04d}_{_plain(gathered.class_names[number])}.png"
+                write_bytes(staging / name, png(cut))
+    return report(Path(folder), gathered)
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """A uint8 array (H, W), (H, W, 3) or (H, W, 4) as PNG."""
+    buffer = BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _window(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if len(rows) == 0:
+        return slice(0, 0), slice(0, 0)
+    return (
+        slice(max(0, int(rows[0]) - margin), int(rows[-1]) + 1 + margin),
+        slice(max(0, int(columns[0]) - margin), int(columns[-1]) + 1 + margin),
+    )
+
+
+def _is_one(images: ImagesLike) -> bool:
+    folder = isinstance(images, (str, Path)) and Path(images).is_dir()
+    return not folder and not isinstance(images, Mapping)
+
+
+def _plain(name: str) -> str:
+    """A class name as a part of a file name on any system.
+
+    Example:
+        >>> _plain("traffic light/red")
+        'traffic-light-red'
+    """
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.")[:60] or "class"

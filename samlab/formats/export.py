@@ -1,0 +1,126 @@
+"""One door to all writers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from inspect import signature
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from samlab.errors import InputError
+from samlab.formats.coco_writer import write_coco
+from samlab.formats.cutouts import write_cutouts
+from samlab.formats.gather import NO_CLASS, SegmentsLike, WriteReport, gather, report
+from samlab.formats.inpainting import write_inpainting_masks
+from samlab.formats.label_map_writer import write_label_maps
+from samlab.formats.sa1b import write_sa1b
+from samlab.formats.whole import free_file
+from samlab.formats.yolo import write_yolo
+from samlab.segments import Segments
+
+ExportFormat: TypeAlias = Literal[
+    "auto", "coco", "yolo", "label-maps", "sa-1b", "parquet", "cutouts", "inpainting"
+]
+
+
+def write_parquet(
+    segments: SegmentsLike,
+    path: str | Path,
+    *,
+    no_class: str | None = NO_CLASS,
+    image_id: str | None = None,
+    overwrite: bool = False,
+) -> WriteReport:
+    """Write segments of any number of pictures to one Parquet file, vectors included.
+
+    `samlab.Segments.from_parquet` reads all of it; pandas, DuckDB and others read the columns.
+    Labels are numbered anew where pictures give one number to different classes. Segments without a
+    class keep the label -1, unless `no_class` is None: then they are left out.
+    """
+    target = free_file(path, overwrite)
+    gathered = gather(segments, no_class=no_class, image_id=image_id)
+    parts = []
+    for picture in gathered.pictures:
+        old = np.asarray(picture.segments.labels)
+        part = picture.segments.with_labels(np.where(old < 0, -1, picture.classes))
+        ids = np.full(len(part), picture.name, object)
+        parts.append(replace(part, class_names={}, image_id=picture.name, image_ids=ids))
+    joined = Segments.concat(parts)
+    used = set(np.asarray(joined.labels).tolist())
+    declared = {i: n for i, n in enumerate(gathered.class_names) if n != no_class or i in used}
+    replace(joined, class_names=declared).to_parquet(target)
+    return report(target, gathered)
+
+
+_WRITERS: dict[str, Any] = {
+    "coco": write_coco,
+    "yolo": write_yolo,
+    "label-maps": write_label_maps,
+    "sa-1b": write_sa1b,
+    "parquet": write_parquet,
+    "cutouts": write_cutouts,
+    "inpainting": write_inpainting_masks,
+}
+_BY_ENDING = {".json": "coco", ".parquet": "parquet", ".pq": "parquet"}
+
+
+def export(
+    segments: SegmentsLike, out: str | Path, format: ExportFormat = "auto", **options: Any
+) -> WriteReport:
+    """Write segments in a format that other tools read.
+
+    | format | `out` | options of |
+    | --- | --- | --- |
+    | `"coco"` | a JSON file | `write_coco` |
+    | `"yolo"` | a folder | `write_yolo` |
+    | `"label-maps"` | a folder of PNGs | `write_label_maps` |
+    | `"sa-1b"` | a folder of JSON files | `write_sa1b` |
+    | `"parquet"` | a file | `write_parquet` |
+    | `"cutouts"` | a folder of PNGs; needs `images` | `write_cutouts` |
+    | `"inpainting"` | a folder of PNGs | `write_inpainting_masks` |
+
+    Args:
+        segments: Segments of one picture or, after `concat`, of several; or a list of such.
+        out: The file or folder to write. It appears when it is complete, and what is there already
+            is left alone unless `overwrite=True`.
+        format: As above; `"auto"` takes COCO for `.json` and Parquet for `.parquet`.
+        **options: `no_class` (the class of segments that have none, or None to leave them out),
+            `image_id` (the file name of a picture that has none), `overwrite`, and the format's
+            own.
+
+    Returns:
+        What was written, what was left out, and how much of each mask a reader gets back.
+
+    Example:
+        >>> import tempfile
+        >>> one = Segments([{"size": [1, 2], "counts": "11"}], image_id="a.jpg")
+        >>> export(one, Path(tempfile.mkdtemp()) / "a.json").pictures
+        1
+    """
+    kind: str = format
+    if kind == "auto":
+        ending = Path(out).suffix.lower()
+        if ending not in _BY_ENDING:
+            raise InputError(
+                f"Expected a format for '{out}', whose ending does not tell it. Pass format= one "
+                f"of {', '.join(_WRITERS)}."
+            )
+        kind = _BY_ENDING[ending]
+    if kind not in _WRITERS:
+        raise InputError(f"Expected a format out of {', '.join(_WRITERS)}; got '{kind}'.")
+    writer = _WRITERS[kind]
+    known = list(signature(writer).parameters)[2:]
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise InputError(
+            f"Expected options of format '{kind}' out of {', '.join(known)}; "
+            f"got {', '.join(unknown)}."
+        )
+    if kind == "cutouts" and "images" not in options:
+        raise InputError(
+            "Cut-outs need the pictures: pass images= the folder they are in, or the picture."
+        )
+    written: WriteReport = writer(segments, out, **options)
+    return written
