@@ -15,6 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 import samlab
 from samlab.bank.commands import app as bank_app
 from samlab.errors import InputError, SamlabError
+from samlab.formats.commands import export as export_command
 
 if TYPE_CHECKING:
     from samlab.segments import Segments
@@ -57,6 +58,7 @@ app = typer.Typer(
 )
 
 app.add_typer(bank_app, name="bank", short_help="Classes from labelled boxes.")
+app.command("export", short_help="Segments to COCO, YOLO, label maps and more.")(export_command)
 
 Picture = Annotated[
     Path, typer.Argument(metavar="PICTURE", help="The picture: JPEG, PNG, TIFF, WebP, ...")

@@ -86,13 +86,14 @@ class WriteReport:
         return str(self.path)
 
     def __str__(self) -> str:
-        lines = [f"{self.path}: {self.segments:,} segments of {self.pictures:,} pictures."]
+        counts = _counted(self.segments, "segment"), _counted(self.pictures, "picture")
+        lines = [f"{self.path}: {counts[0]} of {counts[1]}."]
         for reason, n in self.left_out.most_common():
-            lines.append(f"Left out {n:,} segment{'s' * (n > 1)}: {reason}.")
+            lines.append(f"Left out {_counted(n, 'segment')}: {reason}.")
         lossy = self.kept[self.kept < 1]
         if len(lossy):
             lines.append(
-                f"{len(lossy):,} masks change on the way back: IoU {lossy.mean():.4f} on average, "
+                f"Changed on the way back, {_counted(len(lossy), 'mask')}: IoU {lossy.mean():.4f} on average, "
                 f"{lossy.min():.4f} for the worst."
             )
         return "\n".join(lines + self.notes)
@@ -170,6 +171,10 @@ def pixels_of(picture: Picture, images: ImagesLike) -> np.ndarray:
             f"{picture.size} (H, W); got one of {pixels.shape[:2]}."
         )
     return pixels
+
+
+def _counted(n: int, noun: str) -> str:
+    return f"{n:,} {noun}" + "s" * (n != 1)
 
 
 def distinct_stems(pictures: Sequence[Picture]) -> None:

@@ -22,6 +22,7 @@ from samlab import masks
 from samlab.errors import FormatError, InputError
 from samlab.formats.paths import image_folder, inside
 from samlab.masks import Rle
+from samlab.segments import Segments
 
 _EXAMPLES = 5
 _PNG_EXIF = {"exif", "Raw profile type exif"}
@@ -175,6 +176,40 @@ class LabelledImages:
         )
         declared = tuple(dict.fromkeys(names.get(n, n) for n in self.class_names))
         return replace(self, images=renamed, class_names=declared)
+
+    def to_segments(self) -> list[Segments]:
+        """The masks as segments, one table per picture, for `samlab.export`, plots and banks.
+
+        Objects that have only a box are left out: SAM makes masks of them with
+        `samlab.box_examples`.
+
+        Returns:
+            As many tables as pictures, perhaps empty ones; `class_names` is the same in all.
+
+        Raises:
+            InputError: There are objects, and none has a mask.
+        """
+        if len(self) and any(len(image) for image in self.images):
+            masked = any(mask is not None for image in self.images for mask in image.masks)
+            if not masked:
+                raise InputError(
+                    f"Expected labels with masks, '{self.report.source}' has only boxes. Let SAM "
+                    "make masks of them: samlab.box_examples(labels)."
+                )
+        numbers = {name: i for i, name in enumerate(self.class_names)}
+        tables = []
+        for image in self.images:
+            found = [(m, c) for m, c in zip(image.masks, image.class_names, strict=True) if m]
+            tables.append(
+                Segments(
+                    rles=[mask for mask, _ in found],
+                    labels=np.array([numbers[name] for _, name in found], np.int64),
+                    image_size=image.image_size,
+                    image_id=image.name,
+                    class_names=dict(enumerate(self.class_names)),
+                )
+            )
+        return tables
 
     def digest(self) -> str:
         """SHA-256 of picture names, boxes and classes, whatever their order in the file."""

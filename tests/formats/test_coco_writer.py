@@ -106,7 +106,7 @@ def test_simplified_polygons_are_shorter_and_the_report_says_what_it_costs(tmp_p
     back = coco.annToMask(coco.anns[1]).astype(bool)
     shared = (back & disc.mask(0)).sum() / (back | disc.mask(0)).sum()
     assert loose.kept[0] == pytest.approx(shared)
-    assert "1 masks change on the way back: IoU 0.9" in str(loose)
+    assert "Changed on the way back, 1 mask: IoU 0.9" in str(loose)
 
 
 def test_an_existing_file_stays_unless_told_and_a_failure_leaves_nothing(

@@ -48,7 +48,7 @@ def test_the_smallest_is_on_top_and_the_report_says_what_is_left(tmp_path: Path)
     values = np.asarray(Image.open(report.path / "a.png"))
     assert (values[6, 6], values[12, 12], values[0, 0]) == (2, 1, 0)
     assert report.kept.tolist() == [1.0, 0.75]
-    assert "1 masks change on the way back: IoU 0.7500" in str(report)
+    assert "Changed on the way back, 1 mask: IoU 0.7500" in str(report)
 
 
 def test_samlab_reads_its_own_and_classes_have_a_table(pictures: Path, tmp_path: Path) -> None:
