@@ -93,8 +93,8 @@ class WriteReport:
         lossy = self.kept[self.kept < 1]
         if len(lossy):
             lines.append(
-                f"Changed on the way back, {_counted(len(lossy), 'mask')}: IoU {lossy.mean():.4f} on average, "
-                f"{lossy.min():.4f} for the worst."
+                f"Changed on the way back, {_counted(len(lossy), 'mask')}: "
+                f"IoU {lossy.mean():.4f} on average, {lossy.min():.4f} for the worst."
             )
         return "\n".join(lines + self.notes)
 
