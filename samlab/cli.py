@@ -126,10 +126,20 @@ def segment(
         typer.echo(str(file))
 
 
-@app.command(cls=_WithPairs, short_help="A picture to one HTML report.")
+@app.command(cls=_WithPairs, short_help="Pictures to HTML reports, with an index for a folder.")
 def report(
-    picture: Picture,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The HTML file.")] = Path("report.html"),
+    pictures: Annotated[
+        list[Path],
+        typer.Argument(metavar="PICTURE|FOLDER...", help="A picture, several, or a folder."),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="The HTML file (report.html), or for several pictures the folder (reports).",
+        ),
+    ] = None,
     parameter: Annotated[
         list[str] | None,
         typer.Option(
@@ -139,20 +149,33 @@ def report(
     notebook: Annotated[
         Path | None, typer.Option(help="Another notebook with a 'parameters' cell.")
     ] = None,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=1, help="Reports made at once, for a folder.")
+    ] = 1,
 ) -> None:
-    """Run the report notebook on a picture and write one HTML file that needs no network.
+    """Run the report notebook on pictures and write HTML files that need no network.
+
+    For a folder, out/index.html shows all reports with thumbnails and counts; a picture that fails
+    is listed there with its message, and the rest goes on.
 
     The parameters are those of the notebook's first cell: sam, eps, min_samples, points_per_side
-    and others; a wrong name lists them all. If the run fails, an earlier report stays as it was
-    and the notebook up to the failing cell is left beside it as NAME.failed.ipynb.
+    and others; a wrong name lists them all. If a run fails, an earlier report stays as it was, the
+    notebook up to the failing cell is left beside it as NAME.failed.ipynb, and the exit code is 1.
 
     Example: samlab report photo.jpg -o report.html -p eps 0.06 -p sam vit_b
-    """
-    from samlab.runs.report import write_report
 
+    Example: samlab report photos -o reports --jobs 2
+    """
     parameters = _parameters(parameter or [])
-    page = write_report(picture, out, notebook=notebook, progress=True, **parameters)
-    typer.echo(f"{page} ({page.stat().st_size / 1e6:.1f} MB). Open it in any browser.")
+    if len(pictures) == 1 and not pictures[0].is_dir():
+        from samlab.runs.report import write_report
+
+        page = write_report(
+            pictures[0], out or "report.html", notebook=notebook, progress=True, **parameters
+        )
+        typer.echo(f"{page} ({page.stat().st_size / 1e6:.1f} MB). Open it in any browser.")
+        return
+    _report_folder(pictures, out or Path("reports"), jobs, notebook, parameters)
 
 
 @app.command(short_help="What works on this machine, and what to do about the rest.")
@@ -193,6 +216,27 @@ def models(
 
 
 # -- small things -------------------------------------------------------------------------------
+
+
+def _report_folder(
+    pictures: list[Path], out: Path, jobs: int, notebook: Path | None, parameters: dict[str, Any]
+) -> None:
+    from samlab.runs.report_folder import write_reports
+    from samlab.runs.report_index import PAGE
+
+    try:
+        entries = write_reports(
+            pictures, out, jobs=jobs, notebook=notebook, progress=True, **parameters
+        )
+    except KeyboardInterrupt:
+        typer.echo(f"Interrupted. What is done: {out / PAGE}", err=True)
+        raise typer.Exit(130) from None
+    failed = [entry for entry in entries if not entry.ok]
+    for entry in failed:
+        typer.echo(f"{entry.name}: {entry.error}", err=True)
+    typer.echo(f"{len(entries) - len(failed)} of {len(entries)} reports made: {out / PAGE}")
+    if failed:
+        raise typer.Exit(1)
 
 
 def _write(segments: Segments, pixels: Any, out: Path, stem: str) -> list[Path]:

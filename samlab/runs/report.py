@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -24,6 +24,9 @@ from samlab.images import ImageLike, read_image
 from samlab.runs.page import notebook_page
 
 NOTEBOOK = "report.ipynb"
+
+FAILED_NOTEBOOK = " The notebook up to there: "
+"""Between what went wrong and where the failed notebook is, in an error's message."""
 
 
 class ReportError(SamlabError, RuntimeError):
@@ -62,17 +65,30 @@ def write_report(
         >>> write_report("photo.jpg", "out/photo.html", eps=0.06)  # doctest: +SKIP
         PosixPath('out/photo.html')
     """
+    execute_report(image, out, notebook=notebook, progress=progress, parameters=parameters)
+    return Path(out)
+
+
+def execute_report(
+    image: ImageLike,
+    out: str | os.PathLike[str],
+    *,
+    notebook: str | os.PathLike[str] | None = None,
+    progress: bool = False,
+    parameters: Mapping[str, Any],
+) -> Any:
+    """As `write_report`, but returns the executed notebook, an nbformat NotebookNode."""
     source = Path(notebook) if notebook is not None else report_notebook()
     out = Path(out)
-    _check(parameters, source)
+    check_parameters(parameters, source)
     with _as_file(image) as (path, name):
-        _make_folder(out.parent)
+        make_folder(out.parent)
+        failed_notebook(out).unlink(missing_ok=True)  # of the past, and misleading from now on
         with tempfile.TemporaryDirectory(prefix="samlab-report-") as work:
             executed = _run(source, Path(work), out, {**parameters, "image": path}, progress)
             byline = f"samlab {samlab.__version__} · {source.stem} of {name}"
-            _write_whole(out, notebook_page(executed, name, byline))
-    failed_notebook(out).unlink(missing_ok=True)
-    return out
+            write_whole(out, notebook_page(executed, name, byline))
+    return executed
 
 
 def report_notebook() -> Path:
@@ -133,8 +149,8 @@ def _run(source: Path, work: Path, out: Path, parameters: dict[str, Any], progre
         failed = failed_notebook(out)
         kept = ""
         if target.exists():
-            _write_whole(failed, target.read_text(encoding="utf-8"))
-            kept = f" The notebook up to there: '{failed}'."
+            write_whole(failed, target.read_text(encoding="utf-8"))
+            kept = f"{FAILED_NOTEBOOK}'{failed}'."
         raise ReportError(_explain(error) + kept) from error
 
 
@@ -150,7 +166,8 @@ def _explain(error: Exception) -> str:
     return f"The report's notebook stopped in cell {cell} with {name}: {value}."
 
 
-def _check(parameters: dict[str, Any], source: Path) -> None:
+def check_parameters(parameters: Mapping[str, Any], source: Path) -> None:
+    """Refuse parameters that the notebook does not have, and a notebook that takes no picture."""
     known = report_parameters(source)
     if "image" not in known:
         raise InputError(
@@ -182,7 +199,8 @@ def _as_file(image: ImageLike) -> Iterator[tuple[str, str]]:
         yield str(path), name
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it; ReportError where that cannot be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -191,16 +209,17 @@ def _make_folder(folder: Path) -> None:
         ) from error
 
 
-def _write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, data: str | bytes) -> None:
     """Write beside the target and rename, so that a reader never sees half a file."""
+    content = data if isinstance(data, bytes) else data.encode("utf-8")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(content)
         temporary.replace(path)
     except OSError as error:
         raise ReportError(
             f"'{path}' could not be written: {error.strerror} (needs "
-            f"{len(text.encode()) / 1e6:.1f} MB). Choose another place."
+            f"{len(content) / 1e6:.1f} MB). Choose another place."
         ) from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -150,7 +150,7 @@ def test_a_target_that_cannot_be_written_is_named_and_nothing_is_left(tmp_path):
     target = tmp_path / "taken.html"
     target.mkdir()
     with pytest.raises(report.ReportError, match=r"taken.html' could not be written: .*MB"):
-        report._write_whole(target, "x")
+        report.write_whole(target, "x")
     assert [p.name for p in tmp_path.iterdir()] == ["taken.html"]
 
 
