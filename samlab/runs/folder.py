@@ -17,6 +17,7 @@ from samlab.runs.read_ahead import Loaded, read_ahead
 from samlab.runs.shards import Outcome
 from samlab.runs.store import RunStore
 from samlab.runs.work import Classify, Recipe, Work, classifier
+from samlab.segments import Segments
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
@@ -92,6 +93,8 @@ def run(
     recipe = Recipe(sam, how, tuple(embed), device, options)
     give_classes, about_classes = classifier(classify)
     settings = {**recipe.settings(), "classify": about_classes}
+    if give_classes is not None:  # a bank made for other vectors says so now
+        give_classes(Segments(provenance=settings))
     listed = list_pictures(pictures)
     with RunStore.open(out, settings, retry_errors=retry_errors) as store:
         todo = missing(listed, store)
@@ -121,7 +124,7 @@ class Job:
     batch: int = 1
     readers: int | None = None
     flush_bytes: int = 16 * 2**20
-    flush_pictures: int = 1000
+    flush_pictures: int = 256
     flush_seconds: float = 60.0
 
     def do(self, todo: Iterable[Picture], store: RunStore, bar: ProgressBar) -> None:

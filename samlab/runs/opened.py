@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from samlab.errors import InputError
+from samlab.errors import FormatError, InputError
 from samlab.runs import shards
 from samlab.runs.shards import Shard
 from samlab.runs.storage import Place, open_place
@@ -250,13 +250,26 @@ class Run:
         import pyarrow.parquet as pq
 
         everything = len(kept) == shard.pictures.num_rows
-        return pq.read_table(
-            self.place.path(shard.segments_file),
-            filesystem=self.place.filesystem,
-            columns=columns,
-            filters=None if everything else ds.field("image_id").isin(list(kept)),
-            page_checksum_verification=True,
-        )
+        path = self.place.path(shard.segments_file)
+        try:
+            return pq.read_table(
+                path,
+                filesystem=self.place.filesystem,
+                columns=columns,
+                filters=None if everything else ds.field("image_id").isin(list(kept)),
+                page_checksum_verification=True,
+            )
+        except FileNotFoundError:
+            raise FormatError(
+                f"'{path}' is gone: the run went on since it was opened. Call samlab.open_run "
+                "again."
+            ) from None
+        except (pa.ArrowException, OSError) as error:
+            raise FormatError(
+                f"'{path}' cannot be read: {' '.join(str(error).split())} If it is damaged, "
+                f"remove the two files {shard.pictures_file} and {shard.segments_file} and call "
+                f"samlab.run again, which does their {len(kept)} pictures once more."
+            ) from error
 
     @cached_property
     def _widths(self) -> dict[str, int]:

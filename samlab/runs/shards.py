@@ -203,8 +203,8 @@ def from_bytes(data: bytes, name: str) -> pa.Table:
         return pq.read_table(pa.BufferReader(data), page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         raise FormatError(
-            f"'{name}' is damaged: {error}. Move it away and call samlab.run again, which does "
-            "its pictures once more."
+            f"'{name}' is damaged: {' '.join(str(error).split())} Move it away and call "
+            "samlab.run again, which does its pictures once more."
         ) from error
 
 

@@ -99,7 +99,7 @@ class LocalFolder:
 
     def sweep(self, older_than: float = 0.0) -> None:
         """Remove temporary files of writers that were killed, if as old as this in seconds."""
-        for path in self.root.glob("*/.*.tmp"):
+        for path in (*self.root.glob(".*.tmp"), *self.root.glob("*/.*.tmp")):
             with suppress(OSError):
                 if time.time() - path.stat().st_mtime >= older_than:
                     path.unlink()

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -21,7 +22,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from samlab.errors import FormatError, InputError
+from samlab.errors import FormatError, InputError, SamlabWarning
 from samlab.runs import shards
 from samlab.runs.lock import WriterLock
 from samlab.runs.shards import Outcome, Shard
@@ -151,25 +152,36 @@ class RunStore:
             self.done.update((i, rows[i]) for i in kept)
 
     def _rewrite(self, shard: Shard, kept: list[str]) -> None:
-        """Put some of a shard's pictures into a new one, then remove the old one.
+        """Leave only some of a shard's pictures.
 
-        A crash in between leaves both, and a picture in both counts once.
+        Failed pictures have no segments, so only the file of pictures is replaced, in one step.
+        Otherwise the rest goes into a new pair before the old one is removed: a crash in between
+        leaves both, and a picture in both counts once.
         """
+        pictures = shards.only(shard.pictures, kept)
+        if kept and _segments_in(pictures) == _segments_in(shard.pictures):
+            self.place.write(shard.pictures_file, shards.to_bytes(pictures))
+            return
         if kept:
             segments = None
-            if shard.has_segments:
+            if _segments_in(pictures):
                 name = shard.segments_file
                 segments = shards.from_bytes(self.place.read(name), f"{self.place.url}/{name}")
                 segments = shards.only(segments, kept)
-            pictures = shards.only(shard.pictures, kept)
             shards.write_tables(self.place, self._new_name(), pictures, segments)
         self.place.remove(shard.pictures_file)
         self.place.remove(shard.segments_file)
 
     def _put_aside(self, name: str) -> None:
         """Keep a damaged file for whoever wants to look, where it no longer counts."""
-        data = self.place.read(name)
-        self.place.write(f"{_DAMAGED}/{name.rsplit('/', 1)[-1]}", data)
+        aside = f"{_DAMAGED}/{name.rsplit('/', 1)[-1]}"
+        warnings.warn(
+            f"'{self.place.url}/{name}' is damaged. It is moved to '{aside}', and its pictures are "
+            "done again.",
+            SamlabWarning,
+            stacklevel=5,
+        )
+        self.place.write(aside, self.place.read(name))
         self.place.remove(name)
 
 
@@ -215,6 +227,10 @@ def choose(found: Collection[Shard]) -> list[tuple[Shard, list[str]]]:
         (shard, [i for i in shard.pictures["image_id"].to_pylist() if best[i][1] == shard.name])
         for shard in found
     ]
+
+
+def _segments_in(pictures: pa.Table) -> int:
+    return sum(pictures["n_segments"].to_pylist())
 
 
 def read_about(place: Place) -> dict[str, Any] | None:
