@@ -136,16 +136,16 @@ def _wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
 
 @pytest.fixture
 def notebook(lab: tuple[str, Path], page: Any) -> Callable[..., Any]:
-    """Open a notebook of these cells in JupyterLab, run all, and return the page."""
+    """Open a notebook of these cells (or a file) in JupyterLab, run all, and return the page."""
     address, root = lab
 
-    def run(cells: list[str], name: str = "test.ipynb", theme: str = "JupyterLab Light") -> Any:
-        document = nbformat.v4.new_notebook()
-        document.metadata["kernelspec"] = {
-            "name": "python3", "display_name": "Python 3", "language": "python",
-        }  # fmt: skip
-        document.cells = [nbformat.v4.new_code_cell(cell) for cell in cells]
-        nbformat.write(document, root / name)
+    def run(
+        cells: list[str] | Path, name: str = "test.ipynb", theme: str = "JupyterLab Light"
+    ) -> Any:
+        if isinstance(cells, Path):
+            shutil.copy(cells, root / name)
+        else:
+            nbformat.write(_document(cells), root / name)
         page.goto(f"{address}/lab/workspaces/w{time.time_ns()}/tree/{name}")
         page.wait_for_selector(".jp-Notebook .jp-Cell")
         page.evaluate(
@@ -160,6 +160,15 @@ def notebook(lab: tuple[str, Path], page: Any) -> Callable[..., Any]:
         return page
 
     return run
+
+
+def _document(cells: list[str]) -> nbformat.NotebookNode:
+    document = nbformat.v4.new_notebook()
+    document.metadata["kernelspec"] = {
+        "name": "python3", "display_name": "Python 3", "language": "python",
+    }  # fmt: skip
+    document.cells = [nbformat.v4.new_code_cell(cell) for cell in cells]
+    return document
 
 
 def run_all(page: Any) -> None:

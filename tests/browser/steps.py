@@ -74,6 +74,18 @@ def state(page: Any) -> Any:
     )
 
 
+def drag_slider(page: Any, share: float, selector: str = ".sl-slider") -> None:
+    """Drag the slider's handle with the mouse to a share, 0 to 1, of its range."""
+    slider = page.locator(selector).first
+    slider.scroll_into_view_if_needed()
+    box = slider.bounding_box()
+    at = slider.evaluate("s => (s.value - (s.min || 0)) / (s.max - (s.min || 0))")
+    # The handle is about 16 pixels wide and stays inside the track.
+    start, end = (box["x"] + 8 + (box["width"] - 16) * x for x in (at, share))
+    y = box["y"] + box["height"] / 2
+    drag(page, [(start, y), ((start + end) / 2, y), (end, y)])
+
+
 def set_slider(page: Any, step: int) -> None:
     page.evaluate(
         """step => { const s = document.querySelector(".sl-slider"); s.value = step;

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.browser.conftest import run_new_cell
-from tests.browser.steps import drag, set_slider, slider_to_frame, state
+from tests.browser.steps import drag, drag_slider, set_slider, slider_to_frame, state
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -78,6 +80,33 @@ def test_every_move_of_the_slider_paints_a_frame_in_the_notebook(notebook: Any) 
     assert len(slider_to_frame(page)) == 20
 
 
+def test_the_first_notebook_answers_the_slider(notebook: Any) -> None:
+    page = notebook(Path(__file__).parents[2] / "notebooks" / "00_start_here.ipynb")
+    show(page, ".sl-explorer")
+    first = state(page)
+    classes = int(re.match(r"\d+", first["summary"])[0])
+    assert sum(row[1] for row in first["rows"]) == int(
+        run_new_cell(page, "print(len(explorer.segments))")
+    )
+    assert run_new_cell(page, "print(explorer.segments.labels.max() + 1)") == str(classes)
+    paint = """() => {
+      const canvas = [...document.querySelectorAll(".sl-picture-panel canvas")].at(-1);
+      const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+      let sum = 0; for (let i = 0; i < data.length; i += 97) sum += data[i] * (i % 1009);
+      return sum; }"""
+    painted = page.evaluate(paint)
+    drag_slider(page, 0.05)
+    after = state(page)
+    assert int(re.match(r"\d+", after["summary"])[0]) != classes
+    assert after["summary"] != first["summary"]
+    page.wait_for_function(f"before => ({paint})() !== before", arg=painted)
+    told = run_new_cell(page, "print(len(set(explorer.labels.tolist()) - {-1}), explorer.eps)")
+    count, eps = told.split()
+    assert after["summary"].startswith(f"{count} class")
+    shown = float(page.locator(".sl-slider-row .sl-number").input_value())
+    assert float(eps) == pytest.approx(shown, rel=1e-3)
+
+
 PROMPT = """
 import numpy as np, skimage.data, samlab
 prompter = samlab.prompt(skimage.data.coins(), "tiny", image_id="coins.png")
@@ -127,3 +156,68 @@ print(x, y)"""
     # The kernel takes the click's message before the next cell, in the order they were sent.
     code = "print(any(masks.decode(p.rle)[y, x] for p in prompter._proposals), "
     assert run_new_cell(page, code + "prompter.answer['turn'])") == f"False {turn + 1}"
+
+
+PROBE = """
+import samlab
+from tests.browser.steps import blobs
+segments, picture = blobs(36, 256)
+probe = samlab.probe(segments, picture)
+probe
+"""
+PATCHES = """
+import skimage.data
+coins = skimage.data.coins()
+embedding = samlab.encode(coins, samlab.load_sam())
+found = samlab.segment(coins, points_per_side=8)
+probe = samlab.probe(found, coins, embedding=embedding, others=found, pictures=lambda name: coins)
+probe
+"""
+
+
+def test_probe_ranks_what_is_similar_and_its_threshold_selects(notebook: Any) -> None:
+    page = notebook([PROBE])
+    show(page, ".sl-probe")
+    assert "Click a segment" in page.locator(".sl-probe .sl-hint").inner_text()
+    stage = page.locator(".sl-probe .sl-stage").bounding_box()
+    # Six discs in a row of a square picture, the kinds in columns: the first of the third row.
+    side = min(stage["width"], stage["height"])
+    left = stage["x"] + (stage["width"] - side) / 2
+    top = stage["y"] + (stage["height"] - side) / 2
+    page.mouse.click(left + side / 12, top + side * 5 / 12)
+    rows = page.locator(".sl-probe .sl-match")
+    rows.nth(4).wait_for()
+    assert run_new_cell(page, "print(probe.query)") == "12"
+    shown = [int(text[1:]) for text in rows.locator(".sl-share").all_inner_texts()]
+    scores = [float(text) for text in rows.locator(".sl-count").all_inner_texts()]
+    assert sorted(shown[:5]) == [0, 6, 18, 24, 30]
+    assert scores == sorted(scores, reverse=True)
+    code = f"print([round(float(probe.similarities[i]), 3) for i in {shown[:5]}])"
+    assert run_new_cell(page, code) == str(scores[:5])
+
+    drag_slider(page, 0.5, ".sl-probe .sl-slider")
+    summary = page.locator(".sl-probe .sl-panel-head .sl-summary")
+    assert summary.inner_text().startswith("6 selected")
+    assert run_new_cell(page, "print(sorted(probe.selected.tolist()))") == "[0, 6, 12, 18, 24, 30]"
+    rows.nth(0).click()
+    assert run_new_cell(page, "print(probe.query)") == str(shown[0])
+
+
+def test_probe_shows_heat_over_the_picture_and_thumbnails_of_others(notebook: Any) -> None:
+    page = notebook(["import samlab", PATCHES])
+    show(page, ".sl-probe")
+    paint = """() => { const canvas = document.querySelector(".sl-probe .sl-stage canvas");
+      const { width, height } = canvas;
+      const data = canvas.getContext("2d").getImageData(0, 0, width, height).data;
+      let red = 0; for (let i = 0; i < data.length; i += 4) red += data[i] - data[i + 2] > 60;
+      return red / (width * height); }"""
+    grey = page.evaluate(paint)
+    run_new_cell(page, "probe.query = int(found.areas.argmin()); print('asked')")
+    page.locator(".sl-probe .sl-match").first.wait_for()
+    assert page.get_by_role("button", name="Heat map").get_attribute("aria-pressed") == "true"
+    # inferno is orange where the cosine is high; the picture is grey.
+    page.wait_for_function(f"limit => ({paint})() > limit", arg=grey + 0.05)
+    thumbs = page.locator(".sl-probe .sl-other canvas")
+    thumbs.first.wait_for()
+    assert thumbs.count() >= 1
+    assert float(page.locator(".sl-other b").first.inner_text()) == pytest.approx(1, abs=2e-3)
