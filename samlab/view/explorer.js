@@ -51,7 +51,7 @@ function renderExplorer({ model, el }) {
       canvas.setStyle({ outline: on });
     } });
   const copyBox = createCopyMenu(payload.templates, () => ({ ...sweep.settings,
-    [sweep.parameter]: now.value ?? sweep.values[0] }));
+    [sweep.parameter]: now.value ?? "auto" }));
   root.append(make("header", { class: "sl-head" }, title,
     make("div", { class: "sl-tools" }, field("Opacity", opacity), outline, undoButton, redoButton,
       copyBox)));
@@ -154,7 +154,7 @@ function renderExplorer({ model, el }) {
     const value = Number(number.value);
     if (!(value > 0)) {
       banner.show(`Expected a number above 0, got "${number.value}".`);
-      number.value = shortNumber(now.value, 4);
+      showValue();
       return;
     }
     if (live) return model.send({ kind: "value", value });
@@ -208,6 +208,14 @@ function renderExplorer({ model, el }) {
   }
 
   // -- painting ------------------------------------------------------------------------------
+  // Classes that no radius gives leave the field empty; in grey, the radius to begin with.
+  function showValue() {
+    const given = now.value === null;
+    number.value = given ? "" : shortNumber(now.value, 4);
+    number.placeholder = given && sweep.suggested !== null ? shortNumber(sweep.suggested, 4) : "";
+    number.title = given ? "These classes were given. Type a number, or move the slider, to " +
+      "cluster anew" : "";
+  }
   function refresh() {
     members = membersOf(now.labels);
     names = namesFor(now.records, members);
@@ -221,9 +229,8 @@ function renderExplorer({ model, el }) {
     summary.textContent = `${classes} ${classes === 1 ? "class" : "classes"} · ${noise} noise (` +
       `${percent(noise / Math.max(1, scene.n))})` +
       (score === null || score === undefined ? "" : ` · silhouette ${score.toFixed(2)}`) +
-      (now.edited ? " · edited" : "");
-    if (document.activeElement !== number) number.value = now.value === null ? "" :
-      shortNumber(now.value, 4);
+      (now.edited ? " · edited" : now.value === null && classes > 0 ? " · as given" : "");
+    if (document.activeElement !== number) showValue();
     slider.value = String(now.step < 0 ? sweep.start : now.step);
     slider.setAttribute("aria-valuetext", `${sweep.parameter} ${shortNumber(now.value)}`);
     curve.setEps(sweep.parameter === "eps" ? now.value : null);
@@ -292,7 +299,7 @@ function renderExplorer({ model, el }) {
     if (message.kind !== "error") return;
     banner.show(message.text);
     settings.set(sweep.settings);
-    number.value = shortNumber(now.value, 4);
+    showValue();
   };
   const onPlaces = () => {
     const places = model.get("places");

@@ -83,7 +83,9 @@ class Explorer(Bench):
             if label >= 0 and (own == label).any()
         ]
         if labelled:
-            state = _state(own, -1, None, records)
+            step = self._tuning.given
+            value = None if step is None else float(self._tuning.eps[step])
+            state = _state(own, -1 if step is None else step, value, records)
         else:
             state = self._state_at(self._tuning.suggested if eps == "auto" else eps, records)
         choices: dict[str, Any] = {
@@ -131,7 +133,7 @@ class Explorer(Bench):
 
     @property
     def eps(self) -> float | None:
-        """The radius shown; None while the segments' own classes are. Set it to cluster anew."""
+        """The radius shown; None while classes are that no radius gives. Set it to cluster anew."""
         value = self.state["value"]
         return None if value is None else float(value)
 
@@ -169,13 +171,16 @@ class Explorer(Bench):
 
     def code(self) -> str:
         """Python that clusters the segments with the settings shown."""
-        return _filled(self._templates()["Python"], self.settings)
+        return _filled(self._templates()["Python"], self._written_settings())
 
     def parameters(self) -> str:
         """The settings as lines of a papermill parameters cell."""
-        return _filled(_CELL, self.settings)
+        return _filled(_CELL, self._written_settings())
 
     # -- inside ---------------------------------------------------------------------------------
+
+    def _written_settings(self) -> dict[str, Any]:
+        return {**self.settings, "eps": "auto" if self.eps is None else self.eps}
 
     def _handle(self, content: dict[str, Any]) -> None:
         kind = content.get("kind")
@@ -273,7 +278,7 @@ def explore(
 
     Args:
         segments: N segments of this picture, with vectors. Where they have classes already and eps
-            is "auto", the explorer begins with those.
+            is "auto", the explorer begins with those: at the radius that gives them, if one does.
         image: The picture.
         eps: The radius to begin with; `"auto"`, or with the segments' own classes. NaN, which a
             clustering without a radius has, is the same as `"auto"`.

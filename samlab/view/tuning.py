@@ -96,7 +96,8 @@ class Tuning:
     Args:
         vectors: float32 (N, D).
         settings: How to cluster.
-        reference: int (N,), classes whose numbers the suggested step takes over, if any.
+        reference: int (N,), classes whose numbers are taken over, if any: by the step that has the
+            same classes, else by the suggested one.
 
     Attributes:
         settings: How they were made.
@@ -130,9 +131,12 @@ class Tuning:
                 rows[i] = tree.cut(value) if self._is_dbscan else self._cluster(value).labels
                 if n <= _SCORED:
                     self.scores[i] = silhouette(distances, rows[i])
+        #: The step whose classes are those of `reference`, if any; the nearest to the suggested.
+        self.given = _step_of(reference, rows, self.start)
+        first_step = self.start if self.given is None else self.given
         if reference is not None and len(rows):
-            rows[self.start] = match_labels(reference, rows[self.start])
-        self.labels = chain_labels(rows, self.start)
+            rows[first_step] = match_labels(reference, rows[first_step])
+        self.labels = chain_labels(rows, first_step)
 
     @property
     def _is_dbscan(self) -> bool:
@@ -177,6 +181,20 @@ class Tuning:
             "silhouette": known(self.scores),
             "settings": asdict(self.settings),
         }
+
+
+def _step_of(reference: np.ndarray | None, rows: np.ndarray, start: int) -> int | None:
+    """The row of a sweep, int (S, N), that parts as `reference` does; the nearest to `start`."""
+    if reference is None:
+        return None
+    same = [
+        step
+        for step, row in enumerate(rows)
+        if ((row < 0) == (reference < 0)).all()
+        and len(np.unique(row)) == len(np.unique(reference))
+        and (match_labels(reference, row) == reference).all()
+    ]
+    return min(same, key=lambda step: abs(step - start), default=None)
 
 
 def _round_up(value: float, digits: int = 4) -> float:

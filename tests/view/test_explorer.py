@@ -110,6 +110,30 @@ def test_own_classes_are_kept_until_eps_is_moved() -> None:
     assert explorer.class_names == {7: "seven"}
 
 
+def test_own_classes_of_a_clustering_come_with_its_radius() -> None:
+    segments, picture = strips(30)
+    radii = samlab.sweep(segments).eps
+    for eps in ("auto", float(radii[30]), float(radii[45])):
+        found = samlab.cluster(segments, eps=eps)
+        assert found.n_clusters > 0
+        swapped = np.where(found.labels >= 0, found.labels.max() - found.labels, -1)
+        explorer = explore(segments.with_labels(swapped), picture, points=np.zeros((30, 2)))
+        assert explorer.labels.tolist() == swapped.tolist()
+        assert explorer.eps is not None
+        again = samlab.cluster(segments, eps=explorer.eps)
+        assert adjusted_rand_score(again.labels, found.labels) == 1.0
+        step = explorer.state["step"]
+        assert explorer._tuning.labels[step].tolist() == swapped.tolist()
+
+
+def test_settings_of_classes_that_no_radius_gives_say_auto() -> None:
+    segments, picture = strips(12)
+    labelled = segments.with_labels(np.array([0, -1, 1] * 4))
+    explorer = explore(labelled, picture, points=np.zeros((12, 2)))
+    assert 'eps="auto"' in explorer.code()
+    assert 'eps = "auto"' in explorer.parameters()
+
+
 def test_a_message_of_the_page_changes_settings_and_a_bad_one_changes_nothing() -> None:
     explorer = explorer_of()
     sent: list[Any] = []
