@@ -21,6 +21,7 @@ ALLOWED = {
     "doctor": {"sam"} | FLOOR,
     "view": {"pipeline", "sam", "formats", "latent"} | FLOOR,
     "pipeline": {"sam", "formats", "latent"} | FLOOR,
+    "prompting": {"pipeline", "sam", "formats", "latent"} | FLOOR,
     "bank": {"pipeline", "sam", "formats", "latent"} | FLOOR,
     "sam": FLOOR,
     "formats": FLOOR,
