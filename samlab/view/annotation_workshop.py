@@ -1,0 +1,100 @@
+"""Pictures made ready for prompts: read and encoded, beside the notebook's other work."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from samlab.errors import SamlabError
+
+if TYPE_CHECKING:
+    from segment_anything.modeling import Sam
+
+    from samlab.sam.encoder import ImageEmbedding
+
+_KEPT = 3  # encoded pictures: the one before, this one, the next one
+
+
+@dataclass
+class Ready:
+    """A picture that can be prompted.
+
+    Attributes:
+        pixels: uint8 RGB (H, W, 3).
+        embedding: The picture, encoded.
+    """
+
+    pixels: np.ndarray
+    embedding: ImageEmbedding
+    _decoder: Any = None
+
+    def decoder(self, sam: Sam) -> Any:
+        """The decoder of this picture, opened once."""
+        if self._decoder is None:
+            from samlab.sam.decoder import open_decoder
+
+            self._decoder = open_decoder(sam, self.embedding)
+        return self._decoder
+
+
+class Workshop:
+    """Loads the model on first use and keeps the last few pictures encoded.
+
+    Args:
+        sam: A model from `load_sam`, or a name or path for it.
+        read: Reads a picture by its name.
+    """
+
+    def __init__(self, sam: Sam | str | Path, read: Callable[[str], np.ndarray]) -> None:
+        self._sam = sam
+        self._read = read
+        self._ready: OrderedDict[str, Ready] = OrderedDict()
+        self._busy = threading.RLock()
+
+    def sam(self) -> Sam:
+        """The model."""
+        with self._busy:
+            if isinstance(self._sam, (str, os.PathLike)):
+                from samlab.sam.load import load_sam
+
+                self._sam = load_sam(self._sam)
+            return self._sam
+
+    def is_ready(self, name: str) -> bool:
+        """Whether a picture can be prompted at once."""
+        return name in self._ready
+
+    def get(self, name: str) -> Ready:
+        """A picture ready for prompts; encoded now, where it is not."""
+        found = self._ready.get(name)
+        if found is not None:
+            return found
+        with self._busy:
+            if name not in self._ready:
+                from samlab.sam.encoder import encode
+
+                pixels = self._read(name)
+                self._ready[name] = Ready(pixels, encode(pixels, self.sam()))
+                while len(self._ready) > _KEPT:
+                    self._ready.popitem(last=False)
+            return self._ready[name]
+
+    def start(self, name: str, then: Callable[[Exception | None], None]) -> None:
+        """Make a picture ready in the background, then call `then` with None or the error."""
+
+        def work() -> None:
+            try:
+                self.get(name)
+            except (SamlabError, RuntimeError, OSError) as error:
+                then(error)
+            else:
+                then(None)
+
+        threading.Thread(target=work, name=f"samlab-encode-{name}", daemon=True).start()
