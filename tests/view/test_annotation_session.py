@@ -95,7 +95,7 @@ def test_sureness_is_half_at_the_thresholds_and_the_worse_score_counts() -> None
     )
     sure = mask_sureness(table, limits)
     np.testing.assert_allclose(sure, [0.5, 0.731, 0.119, 0.00055, 0.5], atol=1e-3)
-    assert class_sureness(np.array([[0.6, 0.2, 0.2], [0.5, 0.5, 0.0]])).tolist() == [0.75, 0.5]
+    assert class_sureness(np.array([[3.0, 1.0, 1.0], [5.0, 5.0, 0.0]])).tolist() == [0.75, 0.5]
     assert class_sureness(np.array([[0.3]])).tolist() == [1.0]
 
 
