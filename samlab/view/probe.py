@@ -254,9 +254,19 @@ def _sheet(
 
 
 def thumbnail(picture: Image.Image, box: np.ndarray, side: int = THUMB) -> Image.Image:
-    """A square cut from the picture around a box (XYXY), with some of what is around it."""
+    """A square cut from the picture around a box (XYXY), with some of what is around it.
+
+    Near the edge of the picture it is moved inwards; where it is wider than the picture, the rest
+    is black.
+    """
     x0, y0, x1, y1 = (float(v) for v in box)
     reach = 0.6 * max(x1 - x0, y1 - y0, 8.0)
-    cx, cy = (x0 + x1) / 2, (y0 + y1) / 2
+    cx = _inside((x0 + x1) / 2, reach, picture.width)
+    cy = _inside((y0 + y1) / 2, reach, picture.height)
     window = tuple(round(v) for v in (cx - reach, cy - reach, cx + reach, cy + reach))
     return picture.crop(window).resize((side, side), Image.Resampling.BILINEAR)  # type: ignore[arg-type]
+
+
+def _inside(centre: float, reach: float, length: int) -> float:
+    """The nearest centre at which a window of this reach lies inside; the middle if none does."""
+    return length / 2 if 2 * reach >= length else min(max(centre, reach), length - reach)
