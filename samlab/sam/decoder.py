@@ -33,7 +33,7 @@ class Predictions(Protocol):
 
     Attributes:
         iou: float32 (P, M), the model's estimate of each mask's IoU.
-        answer: int64 (P, M) or None; equal numbers mean equal logits and scores.
+        answer: int64 (P, M) or None; equal numbers mean equal logits.
     """
 
     iou: Tensor

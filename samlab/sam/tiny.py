@@ -46,10 +46,7 @@ REMEMBERED = 4
 
 
 class TinyImageEncoder(nn.Module):
-    """A padded picture, normalised as SAM does it, to an embedding (`tiny_net.pack`).
-
-    The network looks twice, at full size and at half size; boundaries and affinities are averaged.
-    """
+    """A padded picture, normalised as SAM does it, to an embedding (`tiny_net.pack`)."""
 
     def __init__(self, net: TinyNet, img_size: int = IMG_SIZE) -> None:
         super().__init__()
@@ -68,30 +65,18 @@ class TinyImageEncoder(nn.Module):
 
     def _one(self, x: Tensor) -> Tensor:
         height, width = valid_size(x[0])
-        block = 2 * STRIDE
-        rows, columns = (-(-size // block) * block for size in (height, width))
+        rows, columns = (-(-size // STRIDE) * STRIDE for size in (height, width))
         cut = x[:, :, :rows, :columns].contiguous(memory_format=torch.channels_last)
-        semantic, boundary, affinity = self._look(cut)
-        half = F.avg_pool2d(cut, 2)
-        _, boundary_half, affinity_half = self._look(half)
-        probability = (boundary.sigmoid() + _double(boundary_half.sigmoid())) / 2
-        affinity = F.normalize(affinity + _double(affinity_half), dim=1)
+        semantic, boundary, affinity = self.net(cut)
         lab = _lab_of_cells(cut, height, width)
-        packed = pack(semantic, torch.logit(probability, eps=1e-6), affinity, lab)
+        # Logits beyond 10, as certain as padding is, would only add to the length of the vectors.
+        packed = pack(semantic, boundary.clamp(-10, 10), affinity, lab)
         packed[:, :128] *= _covered(packed, height, width)
         cells = self.img_size // 16
         padding = _padding(packed.shape[1], packed.device)
         whole = padding.expand(1, -1, cells, cells).clone()
         whole[:, :, : packed.shape[2], : packed.shape[3]] = packed
         return whole
-
-    def _look(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        answers: tuple[Tensor, Tensor, Tensor] = self.net(x)
-        return answers
-
-
-def _double(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
 def valid_size(x: Tensor) -> tuple[int, int]:

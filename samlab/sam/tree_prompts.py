@@ -15,7 +15,7 @@ from torch import Tensor
 
 from samlab.sam.region_tree import AREA, Array, Maps, RegionGraph, region_graph
 from samlab.sam.tree_masks import mask_logits, outline_gain
-from samlab.sam.tree_regions import persistence, pooled_regions
+from samlab.sam.tree_regions import centrality, persistence, pooled_regions
 from samlab.sam.tree_scores import TreeModel, appeal, choose, region_features
 
 CELL = 4
@@ -24,8 +24,12 @@ CELL = 4
 SHOWN = 300
 """At most so many regions answer points."""
 
-LEAST_GAIN = 1.0
+LEAST_GAIN = 0.4
 """Regions that add less than this in `choose` are not shown: bits of texture mostly."""
+
+MIDDLE = 2.0
+"""How much it counts that a point lies in the middle of a region (see `centrality`): people point
+at the middle of what they mean."""
 
 SAME_BOX = 0.7
 """Box IoU above which SAM's mask generator drops the lower of two masks."""
@@ -44,7 +48,7 @@ Prompt = tuple[Array, Array, Array | None, Array | None]
 @dataclass(frozen=True)
 class TreePredictions:
     """Answers to P prompts with M masks each: `iou` (P, M) float32, `answer` (P, M) int64; equal
-    answers mean equal logits and scores, -1 an empty mask."""
+    answers mean equal logits, -1 an empty mask."""
 
     iou: Tensor
     answer: Tensor
@@ -76,7 +80,7 @@ class TreeDecoder:
         grid: tuple[int, int] = (256, 256),
         device: torch.device | str = "cpu",
     ) -> None:
-        self.grid, self.device = grid, device
+        self.grid, self.device, self.model = grid, device, model
         self.gain = outline_gain(maps.boundary)
         self.graph: RegionGraph = region_graph(maps)
         self.regions, iou = pooled_regions(self.graph, model.merge_cost)
@@ -86,10 +90,8 @@ class TreeDecoder:
         weights = quality**2 * lasting * np.sqrt(self.regions.areas)
         boxes = self.regions.boxes
         self.shown = choose(iou, boxes, weights, SHOWN, SAME_BOX, LEAST_GAIN)
-        expected = model.expected_iou(self.score)
-        self.iou = (THRESHOLD * expected).astype(np.float32)
-        self.iou[self.shown] = THRESHOLD + (1 - THRESHOLD) * (0.01 + 0.99 * expected[self.shown])
-        self.by_superpixel = self._answers(iou)
+        self.iou = self._predicted_iou(np.arange(len(self.score)), self.score)
+        self.by_superpixel, self.iou_by_superpixel = self._answers(iou)
         self.made: list[Array] = []
         self.made_iou: list[float] = []
 
@@ -106,7 +108,7 @@ class TreeDecoder:
         """Answer P prompts; shapes and units as `SamPredictor.predict_torch` takes them."""
         given = [x for x in (point_coords, boxes, mask_input) if x is not None]
         count = len(given[0]) if given else 1
-        answers = np.full((count, 3), -1, np.int64)
+        answers, scores = np.full((count, 3), -1, np.int64), np.zeros((count, 3), np.float32)
         points = None if point_coords is None else point_coords.detach().cpu().numpy()
         labels = None if point_labels is None else point_labels.detach().cpu().numpy()
         if points is not None and boxes is None and mask_input is None and points.shape[1] == 1:
@@ -114,7 +116,7 @@ class TreeDecoder:
         else:
             simple = np.zeros(count, bool)
         if points is not None and simple.any():
-            answers[simple] = self._at_points(points[simple, 0])
+            answers[simple], scores[simple] = self._at_points(points[simple, 0])
         sides = None if boxes is None else boxes.detach().cpu().numpy().reshape(count, 4)
         logits = None if mask_input is None else mask_input.detach().cpu().numpy()
         for k in np.flatnonzero(~simple):
@@ -126,7 +128,7 @@ class TreeDecoder:
                     None if logits is None else logits[k].reshape(logits.shape[-2:]),
                 )
             )
-        scores = self._scores(answers)
+        scores[~simple] = self._scores(answers[~simple])
         if not multimask_output:
             best = scores.argmax(1)[:, None]
             answers = np.take_along_axis(answers, best, 1)
@@ -136,6 +138,13 @@ class TreeDecoder:
             torch.from_numpy(answers).to(self.device),
             self,
         )
+
+    def _predicted_iou(self, regions: Array, rank: Array) -> Array:
+        """float32, shape of `regions`, from the rank of each; shown ones above `THRESHOLD`."""
+        expected = self.model.expected_iou(rank)
+        above = THRESHOLD + (1 - THRESHOLD) * (0.01 + 0.99 * expected)
+        is_shown = np.isin(regions, self.shown)
+        return np.where(is_shown, above, THRESHOLD * expected).astype(np.float32)
 
     def _scores(self, answers: Array) -> Array:
         every = np.concatenate([self.iou, np.array(self.made_iou, np.float32), np.zeros(1)])
@@ -151,9 +160,13 @@ class TreeDecoder:
         leaf = self.graph.leaves[np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)]
         return leaf, inside
 
-    def _at_points(self, points: Array) -> Array:
+    def _at_points(self, points: Array) -> tuple[Array, Array]:
         leaf, inside = self._cells(points)
-        return np.where(inside[:, None], self.by_superpixel[leaf], -1)
+        on = inside[:, None]
+        return (
+            np.where(on, self.by_superpixel[leaf], -1),
+            np.where(on, self.iou_by_superpixel[leaf], 0),
+        )
 
     def _answer(self, prompt: Prompt) -> Array:
         """Three answers to any prompt; -1 where there are fewer."""
@@ -233,16 +246,18 @@ class TreeDecoder:
         shared = self.regions.members @ cells
         return np.asarray(shared / np.maximum(self.regions.areas + cells.sum() - shared, 1e-6))
 
-    def _answers(self, iou: Array) -> Array:
-        """(S, 3): three regions for a point on each superpixel, smallest first.
+    def _answers(self, iou: Array) -> tuple[Array, Array]:
+        """Three regions for a point on each superpixel, smallest first, (S, 3), and their IoU.
 
         First the natural choice: the best of the shown regions around, then the best of those that
         differ from it, then of those that differ from both. Shown regions that nobody has chosen
         then take the place of the least missed one that others hold too, on a large superpixel
         if possible, so that none of them is out of reach of a grid of points.
         """
-        shown, scores = self.shown, self.score[self.shown]
+        shown = self.shown
         rows, overlap = self.regions.members[shown], iou[np.ix_(shown, shown)]
+        middle = centrality(rows, self.regions.boxes[shown], self.graph.leaves)
+        rank = self.score[shown][:, None] + MIDDLE * np.log(middle)
         table = np.full((len(self.graph.region), 3), -1, np.int64)
         lost: dict[int, int] = {}
         for leaf in range(len(table)):
@@ -255,28 +270,30 @@ class TreeDecoder:
                 if not len(around):
                     table[leaf, place] = table[leaf, 0]
                     continue
-                best = around[np.argmax(scores[around])]
+                best = around[np.argmax(rank[around, leaf])]
                 table[leaf, place] = best
                 around = around[overlap[best, around] < DISTINCT]
-        self._spread(table, rows, scores, np.log(self.graph.region[:, AREA]))
+        self._spread(table, rows, rank, np.log(self.graph.region[:, AREA]))
         answers = shown[table]
+        ranks = np.take_along_axis(rank.T, np.maximum(table, 0), axis=1)
         for leaf, region in lost.items():
-            answers[leaf] = region
+            answers[leaf], ranks[leaf] = region, self.score[region]
         order = np.argsort(self.regions.areas[answers], axis=1, kind="stable")
-        return np.take_along_axis(answers, order, axis=1)
+        answers, ranks = (np.take_along_axis(x, order, axis=1) for x in (answers, ranks))
+        return answers, self._predicted_iou(answers, ranks)
 
     @staticmethod
-    def _spread(table: Array, rows: Array, scores: Array, room: Array) -> None:
+    def _spread(table: Array, rows: Array, rank: Array, room: Array) -> None:
         """Give regions that no superpixel answers a place in `table`, in place; never the first."""
         chosen = np.bincount(table[table >= 0], minlength=len(rows))
-        for k in np.argsort(-scores, kind="stable"):
+        for k in np.argsort(-rank.max(1, initial=-np.inf), kind="stable"):
             if chosen[k]:
                 continue
             leaves = np.flatnonzero(rows[k] & (table[:, 0] >= 0))
             if not len(leaves):
                 continue
             holders = table[leaves]
-            missed = scores[holders] - room[leaves][:, None]
+            missed = rank[holders, leaves[:, None]] - room[leaves][:, None]
             loss = np.where(chosen[holders] > 1, missed, np.inf)
             repeats = holders[:, 1:] == holders[:, :1]
             loss[:, 1:][repeats] = -np.inf

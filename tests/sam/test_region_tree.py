@@ -24,7 +24,13 @@ from samlab.sam.region_tree import (
     region_graph,
 )
 from samlab.sam.tree_masks import mask_logits, outline_gain
-from samlab.sam.tree_regions import fixed_cost, pooled_regions, region_boxes, superpixel_boxes
+from samlab.sam.tree_regions import (
+    centrality,
+    fixed_cost,
+    pooled_regions,
+    region_boxes,
+    superpixel_boxes,
+)
 from samlab.sam.tree_scores import Perceptron, TreeModel, appeal, choose, region_features
 
 
@@ -235,3 +241,16 @@ def test_region_boxes_of_unions():
     boxes = np.array([[0, 0, 2, 2], [5, 1, 6, 9]], np.int16)
     rows = np.array([[True, False], [True, True]])
     np.testing.assert_array_equal(region_boxes(rows, boxes), [[0, 0, 2, 2], [0, 0, 6, 9]])
+
+
+def test_centrality_is_one_in_the_middle_and_falls_to_the_rim():
+    leaves = np.arange(81).reshape(9, 9)
+    rows = np.stack([np.ones(81, bool), np.isin(leaves.ravel(), leaves[1:6, 2:5])])
+    found = centrality(rows, region_boxes(rows, superpixel_boxes(leaves)), leaves)
+    y, x = np.indices((9, 9))
+    depth = np.minimum(np.minimum(x, 8 - x), np.minimum(y, 8 - y)) + 1
+    np.testing.assert_allclose(found[0].reshape(9, 9), depth / 5)
+    small = found[1].reshape(9, 9)
+    assert small[3, 3] == 1
+    assert small[1, 2] == 0.5
+    assert np.all(small[~rows[1].reshape(9, 9)] == 0.02)
