@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -216,10 +215,7 @@ class MaskGenerator:
             if box[2] > box[0] and box[3] > box[1]
         ]
         total = sum(len(self.point_grids[layer]) for _, _, layer in crops)
-        with (
-            tqdm(total=total, desc="Masks", unit="point", disable=not self.progress) as bar,
-            ThreadPoolExecutor(max(1, torch.get_num_threads())) as executor,
-        ):
+        with tqdm(total=total, desc="Masks", unit="point", disable=not self.progress) as bar:
             for i, (x0, y0, x1, y1), layer in crops:
                 whole = i == 0 and embedding is not None
                 crop = image[y0:y1, x0:x1]
@@ -235,7 +231,6 @@ class MaskGenerator:
                     stability_floor=stability_floor,
                     offset=self.stability_score_offset,
                     keep_tokens=tokens,
-                    executor=executor,
                 )
                 points = self.point_grids[layer] * np.array([[x1 - x0, y1 - y0]])
                 for ids in self._passes(points, search):

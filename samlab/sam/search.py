@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,7 +36,6 @@ class Search:
     stability_floor: float
     offset: float
     keep_tokens: bool
-    executor: Executor
     found: list[dict[str, Any]] = field(default_factory=list)
     known: dict[int, dict[str, Any]] = field(default_factory=dict)
 
@@ -106,7 +104,6 @@ class Search:
                 self.frame,
                 threshold=self.sam.mask_threshold,
                 offset=self.offset,
-                executor=self.executor,
             )
             entries.extend(self._passing(masks))
         return entries

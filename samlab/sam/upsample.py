@@ -10,10 +10,11 @@ the changes of all of them come over in one transfer.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from concurrent.futures import Executor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib.util import find_spec
 from typing import TypeAlias
 
@@ -122,21 +123,25 @@ def to_masks(
     *,
     threshold: float = 0.0,
     offset: float = 1.0,
-    executor: Executor | None = None,
 ) -> Masks:
     """Masks, boxes, areas and stability of logits (n, side, side) over the padded input.
 
     Equal to `Sam.postprocess_masks`, `calculate_stability_score` and `batched_mask_to_box` of
-    segment-anything on the dense masks. `executor` spreads masks over threads on a CPU.
+    segment-anything on the dense masks. On a CPU masks are spread over as many threads as torch
+    uses.
     """
     if logits.device.type == "cpu" and find_spec("numba") is not None:
-        return _trace_all(logits, frame, threshold, offset, executor)
+        return _trace_all(logits, frame, threshold, offset)
     return _dense(logits, frame, threshold, offset)
 
 
-def _trace_all(
-    logits: Tensor, frame: Frame, threshold: float, offset: float, executor: Executor | None
-) -> Masks:
+@lru_cache(maxsize=1)
+def _threads(count: int, process: int) -> ThreadPoolExecutor:
+    """Threads that stay; after a fork the new process starts its own."""
+    return ThreadPoolExecutor(count, thread_name_prefix="samlab-trace")
+
+
+def _trace_all(logits: Tensor, frame: Frame, threshold: float, offset: float) -> Masks:
     from samlab.sam.tracing import trace
 
     low = logits.float().transpose(1, 2).contiguous().numpy()
@@ -163,7 +168,9 @@ def _trace_all(
         )
         return result
 
-    results = list(map(one, low) if executor is None else executor.map(one, low))
+    threads = torch.get_num_threads()
+    spread = threads > 1 and len(low) > 1
+    results = list(_threads(threads, os.getpid()).map(one, low) if spread else map(one, low))
     counts = np.array([r[0] for r in results], np.int64).reshape(-1, 3)
     return Masks(
         stability=_stability(counts[:, 2], counts[:, 0]),

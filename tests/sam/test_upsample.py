@@ -125,14 +125,13 @@ def test_nothing_in_nothing_out():
         assert len(got.runs) == 0
 
 
-def test_threads_give_the_same(mini_sam):
-    from concurrent.futures import ThreadPoolExecutor
-
+def test_threads_give_the_same(mini_sam, monkeypatch):
     logits = torch.randn(9, 64, 64, generator=torch.Generator().manual_seed(0))
     frame = frame_of((100, 140))
+    monkeypatch.setattr(upsample.torch, "get_num_threads", lambda: 1)
     alone = to_masks(logits, frame)
-    with ThreadPoolExecutor(3) as executor:
-        together = to_masks(logits, frame, executor=executor)
+    monkeypatch.setattr(upsample.torch, "get_num_threads", lambda: 3)
+    together = to_masks(logits, frame)
     np.testing.assert_array_equal(alone.stability, together.stability)
     assert all(np.array_equal(a, b) for a, b in zip(alone.runs, together.runs, strict=True))
 
