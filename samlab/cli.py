@@ -179,16 +179,21 @@ def report(
 
 
 @app.command(short_help="What works on this machine, and what to do about the rest.")
-def doctor() -> None:
-    """Check Python, packages, GPU, precision and weights; say what to do about each problem.
+def doctor(
+    sam: Model = "tiny",
+    megapixels: Annotated[
+        float, typer.Option(min=0, help="Size of your pictures, for the memory they need.")
+    ] = 12.0,
+) -> None:
+    """Check Python, packages, GPU, precision, widgets, weights, cache, memory and disk.
 
-    Exit code 1 if something that samlab needs does not work.
+    Says what to do about each problem. Exit code 1 if something that samlab needs does not work.
 
-    Example: samlab doctor
+    Example: samlab doctor --sam vit_h --megapixels 24
     """
     from samlab.doctor import diagnose, format_findings
 
-    findings = diagnose()
+    findings = diagnose(sam, megapixels)
     typer.echo(format_findings(findings))
     if any(finding.status == "fail" for finding in findings):
         raise typer.Exit(1)

@@ -1,0 +1,35 @@
+"""What works on this machine, and what to do about the rest."""
+
+from __future__ import annotations
+
+from samlab.doctor.findings import Finding, format_findings
+from samlab.doctor.front_end import check_front_end, check_platform
+from samlab.doctor.hardware import check_gpus, check_precision, check_torch
+from samlab.doctor.memory import check_memory
+from samlab.doctor.packages import check_packages, check_python, check_segment_anything
+from samlab.doctor.storage import check_cache, check_disk, check_weights
+
+__all__ = ["Finding", "diagnose", "format_findings"]
+
+
+def diagnose(sam: str = "tiny", megapixels: float = 12.0) -> list[Finding]:
+    """Look at Python, packages, GPU, precision, front end, weights, cache, memory and disk.
+
+    Nothing is changed or downloaded; torch is imported, which takes seconds.
+
+    Args:
+        sam: The model that is meant to run, for the memory it needs: a name for `load_sam`, or the
+            path of weights.
+        megapixels: Size of the pictures, for the same.
+
+    Example:
+        >>> any(finding.name == "Python" for finding in diagnose())
+        True
+    """
+    findings = [check_platform(), check_python(), *check_packages(), check_segment_anything()]
+    torch_found = check_torch()
+    findings += torch_found
+    if all(finding.status != "fail" for finding in torch_found):
+        findings += [*check_gpus(), check_precision()]
+    findings += [check_front_end(), *check_weights(), check_cache()]
+    return [*findings, check_memory(sam, megapixels), check_disk(sam)]

@@ -1,0 +1,96 @@
+"""Weights found, the cache and its size, room on the disk."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from samlab.doctor.findings import Finding
+
+
+def check_weights() -> Iterator[Finding]:
+    """Each model: where its file is, and whether it is the official one as far as is known."""
+    from samlab.sam.checkpoints import status
+
+    for row in status():
+        name = f"Weights {row.name}"
+        if row.name == "tiny":
+            if row.path is None:
+                yield Finding(name, "fail", "not in the package", "Install samlab again.")
+            else:
+                yield Finding(name, "ok", f"in the package, {row.size / 1e6:.0f} MB")
+        elif row.path is None:
+            yield Finding(name, "info", f"not here; {row.size / 1e6:,.0f} MB at first use")
+        elif row.verified is False or row.path.stat().st_size != row.size:
+            yield Finding(
+                name,
+                "warn",
+                f"{row.path} ({row.source}) is not the official file: "
+                f"{row.path.stat().st_size:,} bytes instead of {row.size:,}, or another SHA-256",
+                "Delete it, or give its path instead of the name if the weights are your own.",
+            )
+        else:
+            checked = "SHA-256 verified" if row.verified else "verified when loaded"
+            yield Finding(name, "ok", f"{row.path} ({row.source}, {checked})")
+
+
+def check_cache() -> Finding:
+    """Where downloads and kept results are, how large they are, and whether it can be written."""
+    from samlab.sam.hashes import cache_folder
+
+    folder = cache_folder()
+    advice = "Set SAMLAB_CACHE to a folder that can be written."
+    nearest = next((p for p in (folder, *folder.parents) if p.exists()), folder)
+    if not nearest.is_dir():
+        return Finding("Cache", "warn", f"{nearest} is a file, not a folder", advice)
+    try:
+        with tempfile.NamedTemporaryFile(dir=nearest):
+            pass
+        sizes = _sizes(folder)
+    except OSError as error:
+        text = f"{folder} cannot be written: {error.strerror or error}"
+        return Finding("Cache", "warn", text, advice)
+    parts = ", ".join(f"{name} {_megabytes(size)}" for name, size in sizes.items() if size)
+    total = _megabytes(sum(sizes.values()))
+    text = f"{folder}, {total}{f' ({parts})' if parts else ''}, can be written"
+    return Finding("Cache", "ok", text)
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """Bytes below each sub-folder, by its name."""
+    if not folder.is_dir():
+        return {}
+    return {
+        part.name: sum(_bytes(p) for p in (part, *part.rglob("*")) if p.is_file())
+        for part in sorted(folder.iterdir())
+    }
+
+
+def _bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # removed a moment ago by another process
+        return 0
+
+
+def _megabytes(size: float) -> str:
+    return f"{size / 1e6:,.0f} MB"
+
+
+def check_disk(sam: str = "tiny") -> Finding:
+    """Room for the weights that are missing, and in the current folder."""
+    from samlab.sam.checkpoints import OFFICIAL, find
+    from samlab.sam.hashes import cache_folder
+
+    folder = cache_folder().absolute()
+    nearest = next(p for p in (folder, *folder.parents) if p.exists())
+    free = shutil.disk_usage(nearest).free
+    here = shutil.disk_usage(Path.cwd()).free
+    text = f"{free / 1e9:.1f} GB free for the cache, {here / 1e9:.1f} GB in the current folder"
+    wanted = OFFICIAL.get(sam) or max(OFFICIAL.values(), key=lambda c: c.size)
+    if free < wanted.size and find(wanted.name) is None:
+        advice = f"{wanted.name} needs {wanted.size / 1e9:.1f} GB. Make room, or set SAMLAB_CACHE."
+        return Finding("Disk", "warn", text, advice)
+    return Finding("Disk", "ok", text)
