@@ -16,6 +16,7 @@ import samlab
 from samlab.bank.commands import app as bank_app
 from samlab.errors import InputError, SamlabError
 from samlab.formats.commands import export as export_command
+from samlab.runs.commands import cache_app, run_command
 
 if TYPE_CHECKING:
     from samlab.segments import Segments
@@ -59,6 +60,10 @@ app = typer.Typer(
 
 app.add_typer(bank_app, name="bank", short_help="Classes from labelled boxes.")
 app.command("export", short_help="Segments to COCO, YOLO, label maps and more.")(export_command)
+app.command("run", short_help="A folder of pictures to tables; goes on where it stopped.")(
+    run_command
+)
+app.add_typer(cache_app, name="cache", short_help="Segments kept to be looked up.")
 
 Picture = Annotated[
     Path, typer.Argument(metavar="PICTURE", help="The picture: JPEG, PNG, TIFF, WebP, ...")

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from samlab import masks
-from samlab.runs.folder import Job, missing
+from samlab.runs.collect import Flush, collect
+from samlab.runs.folder import missing
+from samlab.runs.job import Job
 from samlab.runs.opened import Run, open_run
-from samlab.runs.pictures import list_pictures
-from samlab.runs.progress import ProgressBar
+from samlab.runs.pictures import Pictures, list_pictures
+from samlab.runs.progress import Progress, ProgressBar
 from samlab.runs.store import RunStore
+from samlab.runs.work import Recipe
 from samlab.segments import Segments
 
 SETTINGS = {"model": "light"}
@@ -51,19 +57,23 @@ def _squares(image: np.ndarray) -> Segments:
 
 
 def run_light(
-    pictures: Path,
+    pictures: Pictures,
     out: Path | str,
     *,
     work: Callable[[Sequence[np.ndarray]], Sequence[Segments]] = light,
+    classify: Any = None,
     retry_errors: bool = False,
     settings: dict[str, object] | None = None,
-    **job: object,
+    flush_pictures: int = 256,
+    on_progress: Callable[[Progress], None] | None = None,
+    **job: Any,
 ) -> Run:
     """What samlab.run does, with another model."""
     listed = list_pictures(pictures)
     with RunStore.open(out, settings or SETTINGS, retry_errors=retry_errors) as store:
-        bar = ProgressBar(listed.total, len(store.done), show=False)
-        Job(work, **job).do(missing(listed, store), store, bar)  # type: ignore[arg-type]
+        bar = ProgressBar(listed.total, len(store.done), show=False, on_progress=on_progress)
+        outcomes = Job(work, **job).outcomes(missing(listed, store))
+        collect(outcomes, store, bar, classify=classify, flush=Flush(pictures=flush_pictures))
     return open_run(out)
 
 
@@ -83,3 +93,36 @@ def check_folder(out: Path) -> None:
     found = run.table().to_pandas().groupby("image_id").size()
     stated = run.pictures.set_index("image_id")["n_segments"]
     assert (stated[stated > 0].sort_index() == found.sort_index()).all()
+
+
+@dataclass(frozen=True)
+class LightRecipe(Recipe):
+    """For processes that are started by name: the light model, and pictures that are its death.
+
+    Attributes:
+        deadly: A folder; the process ends on a picture whose first red value has a file there, and
+            removes the file first unless its name ends in "always".
+    """
+
+    deadly: str = ""
+
+    def settings(self) -> dict[str, Any]:
+        return dict(SETTINGS)
+
+    def build(self) -> Any:
+        return LightWork(Path(self.deadly))
+
+
+@dataclass(frozen=True)
+class LightWork:
+    deadly: Path
+    settings = SETTINGS
+    batch = 2
+
+    def __call__(self, images: Sequence[np.ndarray]) -> list[Segments]:
+        for image in images:
+            for file in self.deadly.glob(f"{image[0, 0, 0]}-{image[0, 1, 0]}*"):
+                if not file.name.endswith("always"):
+                    file.unlink()
+                os._exit(7)
+        return light(images)

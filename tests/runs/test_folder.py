@@ -12,14 +12,13 @@ from PIL import Image
 
 import samlab
 from samlab.errors import ImageError, InputError
-from samlab.runs.folder import Job, RunError, RunInterrupted, missing
+from samlab.runs.folder import RunError, RunInterrupted
 from samlab.runs.opened import open_run
-from samlab.runs.pictures import list_pictures, read_picture
+from samlab.runs.pictures import read_picture
 from samlab.runs.progress import Progress, ProgressBar
-from samlab.runs.store import RunStore
 from samlab.runs.work import Recipe, classifier
 from samlab.segments import Segments
-from tests.runs.light import SETTINGS, light, make_pictures, run_light, tables_of
+from tests.runs.light import light, make_pictures, run_light, tables_of
 
 
 @pytest.fixture(scope="module")
@@ -163,9 +162,7 @@ def test_a_resume_does_exactly_what_is_missing(pictures, tmp_path) -> None:
     some = sorted(pictures.iterdir())[:5]
     run_light(pictures, tmp_path / "whole", work=watched)
     assert len(seen) == len(set(seen)) == 10
-    with RunStore.open(tmp_path / "out", SETTINGS) as store:
-        listed = list_pictures({p.name: p for p in some})
-        Job(watched).do(missing(listed, store), store, ProgressBar(5, 0, show=False))
+    run_light({p.name: p for p in some}, tmp_path / "out", work=watched)
     before = len(seen)
     run = run_light(pictures, tmp_path / "out", work=watched)
     assert len(seen) - before == 6  # one of the two broken ones was among the first five
@@ -290,7 +287,7 @@ def test_other_libraries_read_the_files_as_they_are(pictures, tmp_path, library)
     run = run_light(pictures, tmp_path / "out", flush_pictures=5)
     pattern = str(tmp_path / "out" / "segments" / "*.parquet")
     if library == "duckdb":
-        rows = module.sql(f"select sum(area), count(*) from '{pattern}'").fetchone()
+        rows = module.sql(f"select sum(area), count(*) from '{pattern}'").fetchall()[0]
     elif library == "polars":
         frame = module.read_parquet(pattern)
         rows = frame["area"].sum(), len(frame)
@@ -305,10 +302,7 @@ def test_other_libraries_read_the_files_as_they_are(pictures, tmp_path, library)
 
 def test_progress_counts_and_estimates(pictures, tmp_path) -> None:
     states: list[Progress] = []
-    with RunStore.open(tmp_path / "out", SETTINGS) as store:
-        listed = list_pictures(pictures)
-        bar = ProgressBar(listed.total, 0, show=False, on_progress=states.append)
-        Job(light).do(missing(listed, store), store, bar)
+    run_light(pictures, tmp_path / "out", on_progress=states.append)
     assert [s.done for s in states] == list(range(1, 13))
     assert states[-1].errors == 2
     assert states[-1].total == 12

@@ -47,7 +47,7 @@ def test_a_hundred_kills_lose_nothing_and_do_nothing_twice(tmp_path) -> None:
 @pytest.mark.parametrize("what", ["first", "retry"])
 def test_an_end_before_any_step_of_writing_loses_nothing(tmp_path, what) -> None:
     crashes = int(script("crash", tmp_path, what).split()[0])
-    assert crashes >= 10
+    assert crashes >= 8
 
 
 @pytest.mark.slow

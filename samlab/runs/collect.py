@@ -1,0 +1,152 @@
+"""Outcomes to shards: when a batch is written, and what happens when a run is stopped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from samlab.errors import SamlabError
+from samlab.runs.progress import ProgressBar
+from samlab.runs.shards import Outcome
+from samlab.runs.storage import StorageError
+from samlab.runs.store import RunStore
+from samlab.runs.work import Classify
+
+_GIVE_UP = 20  # pictures in a row on which the model fails before the run stops
+
+
+class RunError(SamlabError, RuntimeError):
+    """A run stopped, not because of a picture."""
+
+
+class RunInterrupted(KeyboardInterrupt):
+    """Ctrl-C during a run. What was done until then is written."""
+
+
+@dataclass(frozen=True)
+class Flush:
+    """A shard is written when one of these has come together.
+
+    It bounds the memory, and what a crash can cost.
+
+    Attributes:
+        bytes: Of the segments' tables.
+        pictures: How many.
+        seconds: Since the last shard.
+    """
+
+    bytes: int = 16 * 2**20
+    pictures: int = 256
+    seconds: float = 60.0
+
+
+def collect(
+    outcomes: Generator[Outcome],
+    store: RunStore,
+    bar: ProgressBar,
+    *,
+    classify: Classify | None = None,
+    flush: Flush | None = None,
+) -> None:
+    """Write outcomes as they come. Whatever ends the run, what is done is written first.
+
+    Raises:
+        RunInterrupted: Ctrl-C.
+        RunError: The model fails on one picture after the other.
+        StorageError: The results cannot be written.
+    """
+    buffer = _Buffer(store, flush or Flush())
+    try:
+        with bar:
+            for outcome in outcomes:
+                outcome = _classified(outcome, classify)
+                buffer.add(outcome)
+                bar.add(error=outcome.segments is None)
+        buffer.finish()
+    except KeyboardInterrupt as error:
+        buffer.flush()
+        raise RunInterrupted(
+            f"Stopped by Ctrl-C. {len(store.done):,} pictures are done and written to "
+            f"'{store.place.url}'; the same call goes on with the rest."
+        ) from error
+    except StorageError:
+        raise
+    except Exception:
+        buffer.flush()
+        raise
+    finally:
+        outcomes.close()
+
+
+class _Buffer:
+    """Outcomes on their way into a shard."""
+
+    def __init__(self, store: RunStore, limits: Flush) -> None:
+        self._store, self._limits = store, limits
+        self._rows: list[dict[str, Any]] = []
+        self._tables: list[Any] = []
+        self._bytes = 0
+        self._since = time.monotonic()
+        self._doubtful: list[Outcome] = []  # the last ones in a row on which the model failed
+
+    def add(self, outcome: Outcome) -> None:
+        if outcome.error and outcome.image_size != (0, 0):
+            self._doubt(outcome)
+        else:
+            if not outcome.error:
+                self._trust()
+            self._keep(outcome)
+        full = (
+            self._bytes >= self._limits.bytes
+            or len(self._rows) >= self._limits.pictures
+            or time.monotonic() - self._since >= self._limits.seconds
+        )
+        if full:
+            self.flush()
+
+    def finish(self) -> None:
+        self._trust()
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what has come together."""
+        if self._rows:
+            self._store.commit_rows(self._rows, self._tables)
+        self._rows, self._tables, self._bytes = [], [], 0
+        self._since = time.monotonic()
+
+    def _keep(self, outcome: Outcome) -> None:
+        self._rows.append(outcome.row())
+        table = outcome.table()
+        if table is not None:
+            self._tables.append(table)
+            self._bytes += table.nbytes
+
+    def _doubt(self, outcome: Outcome) -> None:
+        """The model failed: on this picture, or altogether? The next ones will tell."""
+        self._doubtful.append(outcome)
+        if len(self._doubtful) == _GIVE_UP:
+            raise RunError(
+                f"The model failed on {_GIVE_UP} pictures in a row, so the fault is hardly theirs. "
+                f"The last error was {outcome.error_type}: {outcome.error} These pictures are not "
+                "marked as done; the same call tries them again."
+            )
+
+    def _trust(self) -> None:
+        """It works on others: those errors were the pictures' own."""
+        for outcome in self._doubtful:
+            self._keep(outcome)
+        self._doubtful.clear()
+
+
+def _classified(outcome: Outcome, classify: Classify | None) -> Outcome:
+    if classify is None or outcome.segments is None:
+        return outcome
+    try:
+        segments, columns = classify(outcome.segments)
+    except Exception as error:  # noqa: BLE001  whatever a classifier says about one picture
+        text = str(error) or type(error).__name__
+        return replace(outcome, segments=None, error=text, error_type=type(error).__name__)
+    return replace(outcome, segments=segments, columns=columns)

@@ -1,0 +1,153 @@
+"""`samlab run` and `samlab cache`.
+
+Nothing heavy is imported before a command needs it, so that `samlab --help` answers at once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+cache_app = typer.Typer(
+    rich_markup_mode=None,
+    invoke_without_command=True,
+    help="Segments computed before, kept to be looked up: where, how many, how large.\n\n"
+    "Example: samlab cache clear",
+)
+
+_SHOWN_ERRORS = 5
+
+
+def run_command(
+    pictures: Annotated[
+        list[str],
+        typer.Argument(metavar="PICTURES...", help="A folder, a 'glob' in quotes, or pictures."),
+    ],
+    out: Annotated[str, typer.Option("--out", "-o", help="Folder or URL for the results.")] = "out",
+    sam: Annotated[
+        str,
+        typer.Option("--sam", help="tiny (embedded), vit_b, vit_l, vit_h, mobile_sam, or a file."),
+    ] = "tiny",
+    how: Annotated[str, typer.Option(help="Pooling of vectors: coverage or any.")] = "coverage",
+    embed: Annotated[
+        list[str] | None,
+        typer.Option(help="sam, colour_texture, or a transformers model; may be repeated."),
+    ] = None,
+    classify: Annotated[
+        Path | None, typer.Option(help="A bank from samlab bank build: gives classes.")
+    ] = None,
+    points_per_side: Annotated[int, typer.Option(min=1, help="Grid of prompts.")] = 32,
+    pred_iou_thresh: Annotated[
+        float, typer.Option(min=0, max=1, help="Masks the model rates lower are dropped.")
+    ] = 0.88,
+    stability_score_thresh: Annotated[
+        float, typer.Option(min=0, max=1, help="Less stable masks are dropped.")
+    ] = 0.95,
+    crop_n_layers: Annotated[int, typer.Option(min=0, help="Also look at crops.")] = 0,
+    min_mask_region_area: Annotated[
+        int, typer.Option(min=0, help="Remove islands and holes smaller than this, in pixels.")
+    ] = 0,
+    dtype: Annotated[
+        str | None, typer.Option(help="auto for half precision where it is native.")
+    ] = None,
+    device: Annotated[
+        list[str] | None,
+        typer.Option(help="cuda:0, cpu, ...; repeated for a process on each. All GPUs by default."),
+    ] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Pictures encoded at once.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads that read pictures.")] = None,
+    cache: Annotated[bool, typer.Option(help="Look segments up in samlab's cache.")] = False,
+    retry_errors: Annotated[
+        bool, typer.Option("--retry-errors", help="Do failed pictures again.")
+    ] = False,
+) -> None:
+    """Segment a folder of pictures into Parquet tables; call it again to go on after a stop.
+
+    Writes OUT/pictures/*.parquet (one row per picture, with its error where it failed) and
+    OUT/segments/*.parquet (one row per segment: mask, box, scores, vectors, class). Read them with
+    samlab.open_run, pandas, DuckDB or Polars. Exit code 130 after Ctrl-C, with everything kept.
+
+    Example: samlab run photos -o results --sam vit_b --classify cars.safetensors
+    """
+    from samlab.runs.folder import RunInterrupted, run
+
+    options: dict[str, Any] = {
+        "points_per_side": points_per_side,
+        "pred_iou_thresh": pred_iou_thresh,
+        "stability_score_thresh": stability_score_thresh,
+        "crop_n_layers": crop_n_layers,
+        "min_mask_region_area": min_mask_region_area,
+        "dtype": dtype,
+    }
+    try:
+        done = run(
+            pictures[0] if len(pictures) == 1 else pictures,
+            out,
+            sam=sam,
+            how=how,  # type: ignore[arg-type]
+            embed=embed or ("sam",),
+            classify=classify,
+            device=device[0] if device and len(device) == 1 else device,
+            batch=batch,
+            workers=workers,
+            cache=cache,
+            retry_errors=retry_errors,
+            **options,
+        )
+    except RunInterrupted as stop:
+        typer.echo(f"samlab: {stop}", err=True)
+        raise typer.Exit(130) from None
+    failed = done.errors
+    for _, row in failed.head(_SHOWN_ERRORS).iterrows():
+        typer.echo(f"{row['image_id']}: {row['error']}", err=True)
+    if len(failed) > _SHOWN_ERRORS:
+        typer.echo(f"... and {len(failed) - _SHOWN_ERRORS:,} more errors", err=True)
+    good = len(done) - len(failed)
+    typer.echo(
+        f"{_count(good, 'picture')}, {_count(done.n_segments, 'segment')}, "
+        f"{_count(len(failed), 'error')}"
+    )
+    typer.echo(done.folder)
+
+
+@cache_app.callback()
+def show(context: typer.Context) -> None:
+    """Say where the cache is and how large; SAMLAB_CACHE moves it.
+
+    Example: samlab cache clear
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from samlab.runs.cache import SegmentCache
+
+    cache = SegmentCache()
+    sizes = [entry.bytes for entry in cache.entries()]
+    typer.echo(f"segments  {cache.folder}")
+    typer.echo(
+        f"          {_count(len(sizes), 'picture')}, {sum(sizes) / 1e6:,.1f} MB of at most "
+        f"{cache.max_bytes / 1e6:,.0f} MB"
+    )
+    models = cache.folder.parent / "checkpoints"
+    files = [path.stat().st_size for path in models.glob("*") if path.is_file()]
+    typer.echo(f"models    {models}")
+    typer.echo(
+        f"          {_count(len(files), 'file')}, {sum(files) / 1e6:,.1f} MB (see samlab models)"
+    )
+
+
+@cache_app.command(short_help="Remove all kept segments.")
+def clear() -> None:
+    """Remove all kept segments; downloaded models stay.
+
+    Example: samlab cache clear
+    """
+    from samlab.runs.cache import SegmentCache
+
+    cache = SegmentCache()
+    typer.echo(f"{cache.clear() / 1e6:,.1f} MB removed from {cache.folder}")
+
+
+def _count(n: int, word: str) -> str:
+    return f"{n:,} {word}" + ("" if n == 1 else "s")
