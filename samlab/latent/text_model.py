@@ -167,11 +167,11 @@ def _load(name: str, download: bool) -> Any:
         except (OSError, ValueError) as error:
             problem = error
     reason = str(problem).strip().splitlines()[0].rstrip(".")
-    asked = "" if download else ", and download=False"
+    why = f"({reason})" if download else "and was not to be downloaded (download=False)"
     raise CheckpointError(
         f"Expected the model '{name}' in a folder, in the Hugging Face cache or on the hub; it is "
-        f"not on this machine{asked} ({reason}). Connect to the network once, or pass a folder or "
-        "a pair (model, processor)."
+        f"not on this machine {why}. Connect to the network once, or pass a folder or a pair "
+        "(model, processor)."
     ) from None
 
 

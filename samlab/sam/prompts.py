@@ -24,7 +24,7 @@ from samlab.sam.decoder import Decoder, Predictions, open_decoder
 from samlab.sam.encoder import ImageEmbedding, encode
 from samlab.sam.load import load_sam
 from samlab.sam.prompt_checks import MaskPrompts, Prompts, check_prompts
-from samlab.sam.upsample import Frame, runs_to_rle, to_masks
+from samlab.sam.upsample import Frame, enlarge, runs_to_rle, to_masks
 from samlab.segments import Segments
 
 if TYPE_CHECKING:
@@ -398,3 +398,14 @@ def _name(image: Picture) -> str:
     if isinstance(image, (str, os.PathLike)):
         return Path(image).name
     return Path(getattr(image, "filename", "") or "").name
+
+
+def picture_logits(logits: np.ndarray, embedding: ImageEmbedding) -> np.ndarray:
+    """Low-resolution logits (N, side, side) at the picture's size, float32 (N, H, W).
+
+    By SAM's own two interpolations; 4 bytes for each pixel and mask.
+    """
+    height, width = embedding.image_size
+    frame = Frame(embedding.input_size, embedding.img_size, (0, 0, width, height), (height, width))
+    dense: np.ndarray = enlarge(torch.as_tensor(logits), frame).numpy()
+    return dense

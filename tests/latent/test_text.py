@@ -374,7 +374,7 @@ def test_a_model_saved_in_a_folder_is_found(tmp_path, scene):
 
 def test_missing_weights_are_one_sentence(scene):
     pytest.importorskip("transformers")
-    with pytest.raises(CheckpointError, match="not on this machine, and download=False") as raised:
+    with pytest.raises(CheckpointError, match="and was not to be downloaded") as raised:
         TextEmbedder("nobody/no-such-model", download=False)
     message = str(raised.value)
     assert message.startswith("Expected the model 'nobody/no-such-model' in a folder")
