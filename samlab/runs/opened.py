@@ -177,6 +177,15 @@ class Run:
         rows = rows.take(pa.array(np.lexsort((number, position))))
         return rows if columns is None else rows.select(columns)
 
+    def tables(self, columns: list[str]) -> Iterator[pa.Table]:
+        """The same rows file by file, in flat memory; the files' order is not the run's."""
+        return (self._read(shard, kept, columns) for shard, kept in self._full)
+
+    @property
+    def embeddings(self) -> list[str]:
+        """Names of the vectors that the segments have; none without segments."""
+        return list(self._widths)
+
     def segments(self, image_id: str | None = None) -> Segments:
         """The segments of one picture, or of all of them in one table.
 
