@@ -107,6 +107,16 @@ class Session:
         self.note = " ".join([self.note, "All pictures are done."]).strip()
         return False
 
+    def step(self, step: int) -> None:
+        """Open the picture after (1) or before (-1) this one, finished or not, broken ones not."""
+        at = -1 if self.at is None else self.at
+        for i in range(1, len(self.queue) + 1):
+            place = (at + step * i) % len(self.queue)
+            try:
+                return self.open(place)
+            except ImageError as error:
+                self.note = f"Passed over: {error}"
+
     def _open_any(self) -> None:
         """Nothing is left to do: show the first picture that can be shown."""
         for place in range(len(self.queue)):

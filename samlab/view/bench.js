@@ -5,6 +5,7 @@ const WIDGETS = {
   explorer: (context) => renderExplorer(context),
   probe: (context) => renderProbe(context),
   prompter: (context) => renderPrompter(context),
+  annotator: (context) => renderAnnotator(context),
 };
 
 function render({ model, el }) {

@@ -1,35 +1,5 @@
 // The prompter: points and boxes to three masks, one of which is kept.
 
-const PARTS = ["whole", "part", "sub-part"];
-
-// The mask as a path to fill: one box per stretch of a column.
-function maskPath(mask, height) {
-  const path = new Path2D();
-  forEachStretch(mask, height, (x, from, to) => path.rect(x, from, 1.02, to - from));
-  return path;
-}
-
-function edgePath(mask, height) {
-  const path = new Path2D();
-  const edges = outlineEdges(mask, height);
-  for (let i = 0; i < edges.length; i += 4) {
-    path.moveTo(edges[i], edges[i + 1]);
-    path.lineTo(edges[i + 2], edges[i + 3]);
-  }
-  return path;
-}
-
-// The smallest of the masks that the model trusts about as much as the one it trusts most: a click
-// on a thing means the thing, and the background around it often scores a hair better.
-function favourite(proposals) {
-  const best = Math.max(...proposals.map((p) => p.iou));
-  let found = 0;
-  proposals.forEach((p, i) => {
-    if (p.area > 0 && p.iou > best - 0.02) found = i; // they come from large to small
-  });
-  return found;
-}
-
 function renderPrompter({ model, el }) {
   const payload = model.get("payload");
   const palette = payload.palette.map(parseHex);
@@ -38,19 +8,16 @@ function renderPrompter({ model, el }) {
     stability: kept.map((k) => k.stability) });
   let kept = model.get("kept");
   let scene = sceneOf(kept);
-  let prompt = { points: [], box: null };
-  let past = [];
-  let proposals = []; // { mask, area, iou, fill, edge }
-  let choice = 0;
-  let turn = 0;
-  let busy = false;
 
   const root = makeRoot("sl-prompter");
   const banner = createBanner(root);
   const status = make("span", { class: "sl-status", role: "status" });
-  const undoButton = iconButton("undo", "Take the last point or box back (Ctrl+Z)", undo);
+  const prompting = createPrompting({ scene: () => scene, canvas: () => canvas,
+    send: (message) => model.send(message), ready: () => model.get("status") === "ready",
+    say: banner.show, hush: banner.hide, changed: show, key: (i) => `key ${i + 1}` });
+  const undoButton = iconButton("undo", "Take the last point or box back (Ctrl+Z)", prompting.undo);
   const clearButton = make("button", { type: "button", class: "sl-button", text: "Clear",
-    title: "Begin anew (Escape)", onclick: clear });
+    title: "Begin anew (Escape)", onclick: prompting.clear });
   const pan = make("button", { type: "button", class: "sl-button", text: "Move",
     "aria-pressed": "false", title: "Drag moves the picture instead of drawing a box",
     onclick: () => pan.setAttribute("aria-pressed", String(!moving())) });
@@ -83,145 +50,46 @@ function renderPrompter({ model, el }) {
 
   const canvas = createCanvas(picturePanel, scene, {
     colour: (id) => `rgb(${colourOf(id).join(" ")})`,
-    tip: (id) => (proposals.length || busy ? null :
+    tip: (id) => (prompting.proposals().length || prompting.busy() ? null :
       segmentFacts(scene, id, kept[id].name || `mask ${id}`, [id])),
     click: (x, y, event) => {
-      if (x < 0 || y < 0 || x > scene.width || y > scene.height) return true;
-      step({ ...prompt, points: [...prompt.points, [x, y, event.shiftKey ? 0 : 1]] });
+      prompting.point(x, y, event.shiftKey ? 0 : 1);
       return true;
     },
     dragBox: () => !moving(),
     box: (box) => {
-      step({ ...prompt, box });
+      prompting.box(box);
       return true;
     },
   });
-  canvas.setStyle({ extra: drawPrompt });
+  canvas.setStyle({ extra: prompting.draw });
 
   function colourOf(id) {
     const names = [...new Set(kept.map((k) => k.name).filter(Boolean))];
     const at = kept[id].name ? names.indexOf(kept[id].name) : names.length + id;
     return palette[at % palette.length];
   }
-  function drawPrompt(context, camera) {
-    const shown = proposals[choice];
-    const unit = 1 / camera.scale;
-    if (shown) {
-      context.fillStyle = "rgba(30, 144, 255, .45)";
-      context.fill(shown.fill);
-      context.lineWidth = 4 * unit;
-      context.strokeStyle = "rgba(0, 0, 0, .5)";
-      context.stroke(shown.edge);
-      context.lineWidth = 2 * unit;
-      context.strokeStyle = "#fff";
-      context.stroke(shown.edge);
-    }
-    if (prompt.box) {
-      const [x0, y0, x1, y1] = prompt.box;
-      context.lineWidth = 2 * unit;
-      context.strokeStyle = "#ffd54a";
-      context.strokeRect(x0, y0, x1 - x0, y1 - y0);
-    }
-    for (const [x, y, kind] of prompt.points) {
-      context.beginPath();
-      context.arc(x, y, 6 * unit, 0, 7);
-      context.fillStyle = kind ? "#1fa34a" : "#d7263d";
-      context.fill();
-      context.lineWidth = 2 * unit;
-      context.strokeStyle = "#fff";
-      context.stroke();
-      context.beginPath();
-      context.moveTo(x - 3 * unit, y);
-      context.lineTo(x + 3 * unit, y);
-      if (kind) {
-        context.moveTo(x, y - 3 * unit);
-        context.lineTo(x, y + 3 * unit);
-      }
-      context.stroke();
-    }
-  }
-
-  // -- steps ---------------------------------------------------------------------------------
-  function step(next) {
-    if (model.get("status") !== "ready") {
-      banner.show("The picture is still being encoded; click again in a moment.");
-      return;
-    }
-    if (!next.box && !next.points.some((p) => p[2])) {
-      banner.show("Mark something that belongs to the mask first; Shift takes away.");
-      return;
-    }
-    past.push(prompt);
-    ask(next);
-  }
-  function ask(next) {
-    prompt = next;
-    banner.hide();
-    busy = true;
-    turn += 1;
-    model.send({ kind: "prompt", turn, ...prompt });
-    show();
-  }
-  function undo() {
-    if (past.length === 0) return;
-    const before = past.pop();
-    if (before.points.length || before.box) return ask(before);
-    clear();
-  }
-  function clear() {
-    prompt = { points: [], box: null };
-    past = [];
-    proposals = [];
-    busy = false;
-    turn += 1;
-    show();
-  }
-  function choose(i) {
-    if (i >= proposals.length) return;
-    choice = i;
-    show();
-  }
   function keep() {
-    if (!proposals.length || busy) return;
-    model.send({ kind: "keep", choice, name: name.value });
-    clear();
+    if (!prompting.proposals().length || prompting.busy()) return;
+    model.send({ kind: "keep", choice: prompting.choice(), name: name.value });
+    prompting.clear();
   }
 
   // -- painting ------------------------------------------------------------------------------
   function show() {
+    const any = prompting.proposals().length > 0;
+    const busy = prompting.busy();
     canvas.view.schedule();
-    undoButton.disabled = past.length === 0;
-    clearButton.disabled = past.length === 0 && proposals.length === 0;
-    keepButton.disabled = proposals.length === 0 || busy;
-    hint.hidden = proposals.length > 0;
+    undoButton.disabled = !prompting.begun();
+    clearButton.disabled = !prompting.begun() && !any;
+    keepButton.disabled = !any || busy;
+    hint.hidden = any;
     root.classList.toggle("sl-waiting", busy);
-    cards.replaceChildren(...proposals.map((proposal, i) => {
-      const thumb = make("canvas", { width: 96, height: 72 });
-      drawThumb(thumb, proposal);
-      return make("button", { type: "button", class: "sl-card", role: "radio",
-        "aria-checked": String(i === choice), title: `Choose (key ${i + 1})`,
-        onclick: () => choose(i) }, thumb,
-      make("b", { text: `${i + 1} ${PARTS[i] ?? ""}` }),
-      make("span", { text: `IoU ${proposal.iou.toFixed(2)}` }),
-      make("span", { text: percent(proposal.area / (scene.width * scene.height)) }));
-    }));
+    cards.replaceChildren(...prompting.cards());
     const ready = model.get("status");
     status.textContent = ready === "encoding" ? "encoding the picture…" :
       ready === "failed" ? "could not encode the picture" : busy ? "…" : "ready";
     status.classList.toggle("sl-working", ready === "encoding" || busy);
-  }
-  function drawThumb(thumb, proposal) {
-    const context = thumb.getContext("2d");
-    const scale = Math.min(thumb.width / scene.width, thumb.height / scene.height);
-    context.translate((thumb.width - scene.width * scale) / 2,
-      (thumb.height - scene.height * scale) / 2);
-    context.scale(scale, scale);
-    const picture = canvas.picture();
-    if (picture) context.drawImage(picture, 0, 0, scene.width, scene.height);
-    context.fillStyle = "rgba(0, 0, 0, .45)";
-    context.fillRect(0, 0, scene.width, scene.height);
-    context.fillStyle = "#3aa0ff";
-    context.fill(proposal.fill);
   }
   function showKept() {
     kept = model.get("kept");
@@ -248,34 +116,22 @@ function renderPrompter({ model, el }) {
     show();
   }
 
-  const onAnswer = () => {
-    const answer = model.get("answer");
-    if (answer.turn !== turn || !answer.masks) return;
-    busy = false;
-    proposals = answer.masks.map((m) => {
-      const mask = decodeMask(m.counts);
-      return { ...m, mask, fill: maskPath(mask, scene.height), edge: edgePath(mask, scene.height) };
-    });
-    // A first prompt takes the model's favourite; a refined one keeps the level.
-    if (past.length <= 1) choice = favourite(proposals);
-    show();
-  };
+  const onAnswer = () => prompting.answered(model.get("answer"));
   const onStatus = () => {
     if (model.get("status") === "failed") banner.show(model.get("answer").text ?? "Encoding failed.");
     show();
   };
   const onMessage = (message) => {
     if (message.kind !== "error") return;
-    busy = false;
-    prompt = past.pop() ?? { points: [], box: null };
+    prompting.failed();
     banner.show(message.text);
-    show();
   };
   root.addEventListener("keydown", (event) => {
     if (event.target.matches("input")) return;
     const undoing = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z";
-    const action = undoing ? undo : { 1: () => choose(0), 2: () => choose(1), 3: () => choose(2),
-      Enter: keep, Escape: clear }[event.key];
+    const action = undoing ? prompting.undo : { 1: () => prompting.choose(0),
+      2: () => prompting.choose(1), 3: () => prompting.choose(2), Enter: keep,
+      Escape: prompting.clear }[event.key];
     if (!action || (event.key === "Enter" && event.target.matches("button"))) return;
     event.preventDefault();
     event.stopPropagation();

@@ -29,7 +29,7 @@ from samlab.view.palette import NOISE, hex_color
 
 _SCRIPTS = (
     "dom", "rle", "raster", "labels", "canvas", "map", "curve", "table", "single", "explorer",
-    "probe", "prompter", "bench",
+    "probe", "prompting", "prompter", "annotator", "bench",
 )  # fmt: skip
 _HERE = Path(__file__).parent
 
@@ -43,8 +43,9 @@ def script() -> str:
 
 @cache
 def style() -> str:
-    """The style sheet of the widgets."""
-    return (_HERE / "bench.css").read_text(encoding="utf-8")
+    """The style sheets of the widgets."""
+    sheets = ("bench.css", "annotator.css")
+    return "\n".join((_HERE / name).read_text(encoding="utf-8") for name in sheets)
 
 
 def colors() -> dict[str, Any]:

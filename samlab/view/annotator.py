@@ -1,0 +1,412 @@
+"""The annotator: a folder of pictures labelled with SAM's help, and nothing lost on the way."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import traitlets
+
+from samlab import masks
+from samlab.errors import InputError, SamlabError
+from samlab.formats.export import export
+from samlab.formats.gather import WriteReport
+from samlab.segments import Segments
+from samlab.view.annotation_journal import Journal
+from samlab.view.annotation_proposals import Bank, Limits
+from samlab.view.annotation_queue import Queue
+from samlab.view.annotation_session import Session, Stage, told_error
+from samlab.view.annotation_state import Mask
+from samlab.view.canvas import still_scale
+from samlab.view.overlay import overlay
+from samlab.view.scene import scene
+from samlab.view.widget import Bench, colors
+
+if TYPE_CHECKING:
+    from segment_anything.modeling import Sam
+
+_SHOWN = 60  # pictures in the strip below
+
+
+class Annotator(Bench):
+    """See `annotate`.
+
+    Attributes:
+        session: The work without the page: `session.queue`, `session.annotations`.
+        status: `"encoding"`, `"proposing"`, `"ready"`, `"failed"`, or `"empty"` where no picture
+            can be read.
+    """
+
+    picture = traitlets.Dict().tag(sync=True)
+    masks = traitlets.List(traitlets.Dict()).tag(sync=True)
+    classes = traitlets.List(traitlets.Dict()).tag(sync=True)
+    questions = traitlets.List(traitlets.Int()).tag(sync=True)
+    queue = traitlets.Dict().tag(sync=True)
+    can = traitlets.Dict().tag(sync=True)
+    answer = traitlets.Dict().tag(sync=True)
+    status = traitlets.Unicode("encoding").tag(sync=True)
+    note = traitlets.Unicode().tag(sync=True)
+    running = traitlets.Bool(False).tag(sync=True)
+    _written: ClassVar[tuple[str, ...]] = (
+        "kind", "payload", "picture", "masks", "classes", "questions", "queue", "can", "answer",
+        "status", "note", "running",
+    )  # fmt: skip
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self._shown = -2
+        self._stop = threading.Event()
+        self._showing = threading.RLock()
+        super().__init__(
+            kind="annotator", payload={"title": "Annotate", "stage": session.stage, **colors()}
+        )
+        self._show()
+
+    # -- results ------------------------------------------------------------------------------
+
+    @property
+    def tables(self) -> list[Segments]:
+        """The kept masks, one table per picture that has any or is finished."""
+        return self.session.tables()
+
+    @property
+    def segments(self) -> Segments:
+        """The kept masks of all pictures as one table, with vectors where all have one."""
+        return Segments.concat(self.tables)
+
+    def export(self, path: str | Path, format: str = "auto", **options: Any) -> WriteReport:
+        """Write what is kept in a format of other tools; see `samlab.export`.
+
+        Finished pictures without a mask are written too: there, nothing was found. Cut-outs and
+        YOLO's data set take the pictures from where they are.
+        """
+        if format in ("cutouts", "yolo"):
+            options.setdefault("images", self.session.queue.root)
+        return export(self.tables, path, format, **options)  # type: ignore[arg-type]
+
+    def to_coco(self, path: str | Path, **options: Any) -> WriteReport:
+        """Write what is kept as COCO JSON; see `samlab.formats.coco_writer.write_coco`."""
+        return self.export(path, "coco", **options)
+
+    # -- the same acts without a hand ---------------------------------------------------------
+
+    def add(
+        self,
+        points: Sequence[Sequence[float]] = (),
+        box: Sequence[float] | None = None,
+        *,
+        label: str = "",
+    ) -> Mask:
+        """Prompt the open picture and keep the mask that the model trusts most.
+
+        Args:
+            points: (x, y, 1) for foreground, (x, y, 0) for background, pixels of the picture.
+            box: XYXY in pixels.
+            label: Name of a class, added where it is new; "" for none.
+
+        Returns:
+            The mask, as it was kept.
+        """
+        found = self.session.ask(points, box)
+        best = max(p.predicted_iou for p in found)
+        # Of masks trusted alike the smallest; they come from large to small. So does the page.
+        choice = max(i for i, p in enumerate(found) if p.area and p.predicted_iou > best - 0.02)
+        number = self.session.keep(choice, self._label(label))
+        self._show()
+        return next(m for m in self.session.annotations.masks(self.session.name) if m.id == number)
+
+    def finish(self) -> str:
+        """Mark the open picture as finished and open the next; returns that one's name."""
+        self.session.finish()
+        self._show()
+        return self.session.name
+
+    def fill(self) -> int:
+        """Put the model's proposals into the open picture now; returns how many there are."""
+        found = self.session.fill()
+        self._show()
+        return found
+
+    def run(self) -> int:
+        """Annotate all unfinished pictures without a person; returns how many were finished.
+
+        An interrupt keeps what is done; the next run goes on there.
+        """
+        from tqdm.auto import tqdm
+
+        open_ones = len(self.session.queue) - len(self.session.annotations.done)
+        with tqdm(total=open_ones, unit="picture", disable=open_ones == 0) as bar:
+            finished = self.session.run(told=lambda done, total: bar.update())
+        self._show()
+        return finished
+
+    def _label(self, name: str) -> int:
+        if not name:
+            return -1
+        self.session.add_classes([name])
+        return self.session.annotations.classes.index(" ".join(name.split()))
+
+    # -- what the page shows ------------------------------------------------------------------
+
+    def _show(self) -> None:
+        """Send the page what has changed."""
+        session = self.session
+        with self._showing, self.hold_sync():
+            if self._shown != session.at:
+                self._shown = -1 if session.at is None else session.at
+                height, width = session.pixels.shape[:2]
+                nothing = Segments(image_size=(height, width))
+                self.picture = {
+                    "name": session.name, "place": self._shown,
+                    "scene": scene(nothing, session.pixels),
+                }  # fmt: skip
+                self._prepare()
+            found = session.annotations.masks(session.name)
+            areas = masks.area([mask.rle for mask in found]).tolist()
+            self.masks = [
+                {
+                    "id": m.id, "counts": m.counts, "area": area, "iou": m.iou,
+                    "stability": m.stability, "label": m.label, "state": m.state, "sure": m.sure,
+                }
+                for m, area in zip(found, areas, strict=True)
+            ]  # fmt: skip
+            self.questions = [mask.id for mask in session.questions()]
+            self.queue = self._queue()
+            counts = Counter(
+                m.label
+                for image in session.annotations.images()
+                for m in session.annotations.masks(image, "kept")
+            )
+            self.classes = [
+                {"name": name, "count": counts[i]}
+                for i, name in enumerate(session.annotations.classes)
+            ]
+            state = session.annotations
+            self.can = {"undo": state.can_undo, "redo": state.can_redo}
+            self.note = session.note
+
+    def _queue(self) -> dict[str, Any]:
+        session, names = self.session, self.session.queue.names
+        state = session.annotations
+        begun = set(state.images())
+        first = max(0, min((session.at or 0) - _SHOWN // 2, len(names) - _SHOWN))
+        rows = [
+            {
+                "place": place, "name": names[place], "here": place == session.at,
+                "status": session.queue.status(names[place], state.done, begun),
+                "why": session.queue.broken.get(names[place], ""),
+                "count": len(state.masks(names[place], "kept")),
+            }
+            for place in range(first, min(first + _SHOWN, len(names)))
+        ]  # fmt: skip
+        return {
+            "done": len(set(state.done) & set(names)), "total": len(names), "rows": rows,
+            "broken": len(session.queue.broken), "finished": session.name in state.done,
+        }  # fmt: skip
+
+    def _prepare(self) -> None:
+        """Encode the open picture in the background, then the next one."""
+        name = self.session.name
+        if self.session.at is None:
+            self.status = "empty"
+        elif self.session.workshop.is_ready(name) and not self._to_fill(name):
+            self.status = "ready"
+        elif self._live:
+            self.status = "encoding"
+            self.session.workshop.start(name, lambda error: self._prepared(name, error))
+        else:
+            self.status = "ready"  # encoded when something is asked
+
+    def _prepared(self, name: str, error: Exception | None) -> None:
+        if error is None and self._to_fill(name):
+            if name == self.session.name:
+                self.status = "proposing"
+            try:
+                self.session.fill(name)
+            except (SamlabError, RuntimeError, OSError) as problem:
+                error = problem
+        if name != self.session.name:
+            return  # somebody went on in the meantime
+        if error is not None:
+            self.session.note = told_error(error)
+        self._show()
+        self.status = "ready" if error is None else "failed"
+        queue, done = self.session.queue, self.session.annotations.done
+        following = queue.following(self.session.at or 0, done)
+        if following is not None:
+            self.session.workshop.start(queue.names[following], lambda error: None)
+
+    def _to_fill(self, name: str) -> bool:
+        state = self.session.annotations
+        return (
+            self.session.stage == "semi-automatic"
+            and name not in state.filled
+            and name not in state.done
+        )
+
+    # -- messages from the page ---------------------------------------------------------------
+
+    def _handle(self, content: dict[str, Any]) -> None:
+        kind = str(content.get("kind"))
+        act = getattr(self, f"_do_{kind}", None)
+        if act is None:
+            raise InputError(f"Expected an act of the annotator, got {kind!r}.")
+        if kind != "prompt":
+            self.session.note = ""
+        try:
+            act(content)
+        finally:
+            if kind != "prompt":
+                self._show()
+
+    def _do_prompt(self, content: dict[str, Any]) -> None:
+        found = self.session.ask(content.get("points") or [], content.get("box"))
+        self.answer = {
+            "turn": content.get("turn"),
+            "masks": [
+                {"counts": p.rle["counts"], "area": p.area, "iou": round(p.predicted_iou, 4)}
+                for p in found
+            ],
+        }
+
+    def _do_keep(self, content: dict[str, Any]) -> None:
+        self.session.keep(int(content["choice"]), int(content["label"]))
+
+    def _do_label(self, content: dict[str, Any]) -> None:
+        self.session.label([int(i) for i in content["ids"]], int(content["label"]))
+
+    def _do_accept(self, content: dict[str, Any]) -> None:
+        self.session.accept([int(i) for i in content["ids"]])
+
+    def _do_drop(self, content: dict[str, Any]) -> None:
+        self.session.drop([int(i) for i in content["ids"]])
+
+    def _do_class(self, content: dict[str, Any]) -> None:
+        self.session.add_classes([str(content["name"])])
+
+    def _do_rename(self, content: dict[str, Any]) -> None:
+        self.session.rename(int(content["label"]), str(content["name"]))
+
+    def _do_open(self, content: dict[str, Any]) -> None:
+        self.session.open(int(content["place"]))
+
+    def _do_go(self, content: dict[str, Any]) -> None:
+        self.session.step(1 if content["step"] > 0 else -1)
+
+    def _do_done(self, _: dict[str, Any]) -> None:
+        if self.session.name in self.session.annotations.done:
+            self.session.reopen()
+        else:
+            self.session.finish()
+
+    def _do_undo(self, _: dict[str, Any]) -> None:
+        self.session.undo()
+
+    def _do_redo(self, _: dict[str, Any]) -> None:
+        self.session.undo(again=True)
+
+    def _do_export(self, _: dict[str, Any]) -> None:
+        path = self.session.journal.path.with_name("coco.json")
+        self.session.note = str(self.to_coco(path, overwrite=True))
+
+    def _do_run(self, _: dict[str, Any]) -> None:
+        if self.running:
+            self._stop.set()
+            return
+        self._stop.clear()
+        self.running = True
+        threading.Thread(target=self._run, name="samlab-annotate", daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            self.session.run(told=lambda done, total: self._show(), stop=self._stop.is_set)
+        except (SamlabError, RuntimeError, OSError) as error:
+            self.session.note = told_error(error)
+        finally:
+            self.running = False
+            self._show()
+
+    # -- without a front end ------------------------------------------------------------------
+
+    def _still(self) -> np.ndarray:
+        session = self.session
+        if session.at is None:
+            return session.pixels
+        table = session.annotations.segments(session.name)
+        size = (int(session.pixels.shape[0]), int(session.pixels.shape[1]))
+        table = table if len(table) else Segments(image_size=size)
+        return overlay(table, session.pixels, scale=still_scale(session.pixels))
+
+    def _height(self) -> int:
+        return 780
+
+    def __repr__(self) -> str:
+        state, queue = self.session.annotations, self.session.queue
+        kept = sum(len(state.masks(image, "kept")) for image in state.images())
+        done = len(set(state.done) & set(queue.names))
+        return f"Annotator({done} of {len(queue)} pictures done, {kept} masks kept)"
+
+
+def annotate(
+    pictures: str | Path | Iterable[str | Path],
+    *,
+    out: str | Path,
+    sam: Sam | str | Path = "tiny",
+    classes: Iterable[str] = (),
+    stage: Stage = "assisted",
+    bank: Bank | None = None,
+    **limits: Any,
+) -> Annotator:
+    """Label pictures with SAM's help, in the three stages of its data engine.
+
+    `"assisted"`: click a thing or drag a box, press the number of its class. `"semi-automatic"`:
+    what the model is sure of is there already, what it is not sure of it asks about, the most
+    uncertain first; the rest is up to you. `"automatic"`: everything that passes SAM's thresholds
+    is kept, with the bank's classes or, without one, in groups to be named; `.run()` or the button
+    does it for all pictures, and you correct.
+
+    Every act is written into `out/annotations.jsonl` before it is seen. Kill the kernel, run the
+    cell again: all is there, and the first unfinished picture is open. The keys are shown below the
+    picture. Pictures that cannot be read are marked and passed over.
+
+    Args:
+        pictures: A folder (with all folders in it), or a list of files.
+        out: Folder for the journal; one per data set.
+        sam: A model from `load_sam`, or a name or path for it.
+        classes: Names to begin with; more can be added at any time.
+        stage: See above; it may change from one start to the next.
+        bank: A `samlab.MemoryBank` that knows the classes, perhaps made from what was labelled in
+            an earlier stage: `samlab.MemoryBank.from_segments(annotator.segments)`.
+        **limits: Of `samlab.view.annotation_proposals.Limits`: `pred_iou_thresh` and
+            `stability_score_thresh` as the mask generator takes them, `sure_above` (what is at
+            least this sure is not asked about), `most_questions` per picture.
+
+    Returns:
+        The widget. `.segments` and `.tables` are what is kept, with vectors; `.to_coco(path)` and
+        `.export(path, format)` write it.
+
+    Example:
+        >>> import tempfile, skimage
+        >>> photos = [Path(skimage.__file__).parent / "data" / "coins.png"]
+        >>> annotate(photos, out=tempfile.mkdtemp(), classes=["coin"])
+        Annotator(0 of 1 pictures done, 0 masks kept)
+    """
+    unknown = sorted(set(limits) - set(Limits.__dataclass_fields__))
+    if unknown:
+        raise InputError(
+            f"Expected limits out of {', '.join(Limits.__dataclass_fields__)}; "
+            f"got {', '.join(unknown)}."
+        )
+    if isinstance(pictures, (str, os.PathLike)):
+        queue = Queue(Path(pictures), skip=out)
+    else:
+        queue = Queue(pictures)
+    session = Session(
+        queue, Journal(out), sam, stage=stage, classes=classes, bank=bank, limits=Limits(**limits)
+    )
+    return Annotator(session)
