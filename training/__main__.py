@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--workers", type=int, default=1, help="processes that cut crops")
-    parser.add_argument("--fit-scenes", type=int, default=120, help="for the region tree")
+    parser.add_argument("--fit-scenes", type=int, default=240, help="for the region tree")
     options = parser.parse_args()
 
     scenes, network = options.out / "scenes", options.out / "network"

@@ -1,6 +1,6 @@
 """Fit what the region tree has to know: the merge cost and the quality of regions.
 
-    python -m training.fit_tree weights_in.safetensors weights_out.safetensors --scenes 300
+    python -m training.fit_tree weights_in.safetensors weights_out.safetensors --scenes 240
 
 Scenes that the network has not been trained on are rendered, encoded and cut into regions; their
 true hierarchy says which neighbours belong together and how good a region is. Two small
@@ -224,7 +224,7 @@ def prepare(scene: Scene, rng: np.random.Generator) -> tuple[NDArray[np.uint8], 
 def cut_up(encoder: TinyImageEncoder, seed: int) -> Truth:
     """Render a scene, encode it as SAM does, and cut it into superpixels."""
     rng = np.random.default_rng(seed)
-    scene = render(seed, int(rng.choice([384, 512, 640])))
+    scene = render(seed, int(rng.choice([384, 512, 640])), busy=True)
     image, leaf = prepare(scene, rng)
     resized = ResizeLongestSide(encoder.img_size).apply_image(image)
     x = torch.from_numpy((resized - np.float32(PIXEL_MEAN)) / np.float32(PIXEL_STD))
@@ -236,7 +236,7 @@ def cut_up(encoder: TinyImageEncoder, seed: int) -> Truth:
 
 
 def main(
-    weights_in: Path, weights_out: Path, scenes: int = 120, seed: int = 0, **facts: Any
+    weights_in: Path, weights_out: Path, scenes: int = 240, seed: int = 0, **facts: Any
 ) -> TreeModel:
     """Fit everything for the network in `weights_in`; write both into `weights_out`.
 
@@ -267,7 +267,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("weights_in", type=Path)
     parser.add_argument("weights_out", type=Path)
-    parser.add_argument("--scenes", type=int, default=120)
+    parser.add_argument("--scenes", type=int, default=240)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     main(options.weights_in, options.weights_out, options.scenes, options.seed)

@@ -72,3 +72,19 @@ def test_fit_learns_a_smooth_function():
 
 def test_trees_need_no_ordered_weights(graph):
     assert len(graph_trees(graph, np.ones(len(graph.pairs)), "lav")) == 3
+
+
+def test_stamping_changes_the_header_and_nothing_else(tmp_path):
+    import numpy as np
+    from safetensors import safe_open
+    from safetensors.numpy import load_file, save_file
+
+    from training.stamp import stamp
+
+    path, arrays = tmp_path / "w.safetensors", {"a": np.arange(6, dtype=np.float16)}
+    save_file(arrays, path, metadata={"steps": "3", "figure": "old"})
+    stamp(path, {"figure": "0.5"})
+    with safe_open(path, framework="numpy") as file:
+        assert file.metadata() == {"steps": "3", "figure": "0.5"}
+    np.testing.assert_array_equal(load_file(path)["a"], arrays["a"])
+    assert [p.name for p in tmp_path.iterdir()] == ["w.safetensors"]
