@@ -61,7 +61,7 @@ def collect(
     try:
         with bar:
             for outcome in outcomes:
-                outcome = _classified(outcome, classify)
+                outcome = classified(outcome, classify)
                 buffer.add(outcome)
                 bar.add(error=outcome.segments is None)
         buffer.finish()
@@ -141,7 +141,8 @@ class _Buffer:
         self._doubtful.clear()
 
 
-def _classified(outcome: Outcome, classify: Classify | None) -> Outcome:
+def classified(outcome: Outcome, classify: Classify | None) -> Outcome:
+    """The outcome with classes; an error where the classifier fails on it."""
     if classify is None or outcome.segments is None:
         return outcome
     try:

@@ -16,6 +16,7 @@ from samlab.runs.opened import Run, open_run
 from samlab.runs.pictures import Picture, PictureList, Pictures, file_size, list_pictures
 from samlab.runs.processes import Crew
 from samlab.runs.progress import Progress, ProgressBar
+from samlab.runs.ray_engine import RayEngine, ShardOrder, on_cluster
 from samlab.runs.shards import Outcome
 from samlab.runs.store import RunStore
 from samlab.runs.work import Recipe, classifier
@@ -42,6 +43,7 @@ def run(
     retry_errors: bool = False,
     progress: bool = True,
     on_progress: Callable[[Progress], None] | None = None,
+    engine: Literal["local", "ray"] | RayEngine = "local",
     **options: Any,
 ) -> Run:
     """Segment many pictures and keep the results in a folder of Parquet files.
@@ -70,6 +72,7 @@ def run(
         retry_errors: Do the pictures again that failed in an earlier call.
         progress: Show a bar, or plain lines where there is no terminal.
         on_progress: Called after each picture with a `Progress`.
+        engine: `"local"`; or `"ray"` for a Ray cluster, or a `RayEngine` that says how.
         **options: Any argument of `MaskGenerator`, for example `points_per_side=51`.
 
     Returns:
@@ -87,6 +90,8 @@ def run(
         >>> run.pictures, run.segments("a.jpg")  # doctest: +SKIP
     """
     _check_counts(batch=batch, workers=workers)
+    if engine not in ("local", "ray") and not isinstance(engine, RayEngine):
+        raise InputError(f"Expected engine 'local', 'ray' or a RayEngine, got {engine!r}.")
     recipe = Recipe(sam, how, tuple(embed), None, options)
     give_classes, about_classes = classifier(classify)
     settings = {**recipe.settings(), "classify": about_classes}
@@ -96,9 +101,17 @@ def run(
     with RunStore.open(out, settings, retry_errors=retry_errors) as store:
         todo = missing(listed, store)
         first = next(todo, None)
-        if first is not None:  # else the model need not even be loaded
-            outcomes = _outcomes(recipe, device, cache, batch, workers, _chain(first, todo))
-            bar = ProgressBar(listed.total, len(store.done), show=progress, on_progress=on_progress)
+        if first is None:  # then the model need not even be loaded
+            return open_run(out)
+        todo = _chain(first, todo)
+        bar = ProgressBar(listed.total, len(store.done), show=progress, on_progress=on_progress)
+        if engine != "local":
+            order = ShardOrder(
+                store.place.url, recipe, settings, give_classes, open_cache(cache), batch, workers
+            )
+            on_cluster(RayEngine() if engine == "ray" else engine, order, todo, bar)
+        else:
+            outcomes = _outcomes(recipe, device, cache, batch, workers, todo)
             collect(outcomes, store, bar, classify=give_classes)
     return open_run(out)
 
