@@ -209,7 +209,7 @@ def choose(
     """Indices of up to `count` regions that together represent all regions best.
 
     Greedily the one that adds most to the sum over regions j of `weights[j]` times the best IoU of
-    j with a chosen one, until that gain falls below `least`. What has a box IoU above `same_box`
+    j with a chosen one, until that gain falls below `least`; the first is chosen anyway. What has a box IoU above `same_box`
     with a chosen one is out, because SAM's mask generator would drop one of the two. Gains only
     shrink as the choice grows, so an old gain is an upper bound and most need not be computed again
     (Minoux, 1978).
@@ -225,7 +225,7 @@ def choose(
         negative, k, stamp = heapq.heappop(queue)
         if not alive[k]:
             continue
-        if -negative < least:
+        if -negative < least and chosen:
             break
         if stamp != len(chosen):
             gain = float(np.maximum(iou[k] - covered, 0) @ weights)
