@@ -209,9 +209,10 @@ def choose(
     """Indices of up to `count` regions that together represent all regions best.
 
     Greedily the one that adds most to the sum over regions j of `weights[j]` times the best IoU of
-    j with a chosen one, until that gain falls below `least`; the first is chosen anyway. What has a box IoU above `same_box`
-    with a chosen one is out, because SAM's mask generator would drop one of the two. Gains only
-    shrink as the choice grows, so an old gain is an upper bound and most need not be computed again
+    j with a chosen one, until that gain falls below `least`; the first is chosen anyway. What has a
+    box IoU above `same_box` with a chosen one is out, because SAM's mask generator would drop one
+    of the two. Gains only shrink as the choice grows, so an old gain is an upper bound and most
+    need not be computed again
     (Minoux, 1978).
     """
     size = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
