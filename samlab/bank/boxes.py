@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
-import torch
 
 from samlab import masks
 from samlab.errors import InputError
@@ -15,14 +14,13 @@ from samlab.latent.embeddings import pool
 from samlab.sam.amg import MaskGenerator
 from samlab.sam.decoder import open_decoder
 from samlab.sam.encoder import ImageEmbedding, encode
-from samlab.sam.upsample import Frame, runs_to_rle, to_masks
+from samlab.sam.prompts import Answers, ask, prompts_for
 from samlab.segments import Segments
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
 
 How: TypeAlias = Literal["coverage", "any", "crop", "token"]
-_MASKS_AT_ONCE = 64  # low-resolution logits alive at a time, 0.25 MB each
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,20 +68,16 @@ def segment_with_boxes(
     if not len(corners):
         return BoxMasks(Segments(image_size=size), np.zeros(0, np.int64), np.zeros(0, np.int64))
     encoded = encode(pixels, sam) if embedding is None else embedding
-    scaled = encoded.to_input(corners.reshape(-1, 2, 2)).reshape(-1, 4)
-    prompts = torch.as_tensor(scaled, dtype=torch.float32, device=encoded.features.device)
+    # Labels are drawn with rounding: what lies a little over the edge is meant to be on it.
+    prompts = prompts_for(sam, encoded, boxes=corners.clip(0, [*size[::-1], *size[::-1]]))
     decoder = open_decoder(sam, encoded)
-    frame = Frame(encoded.input_size, encoded.img_size, (0, 0, size[1], size[0]), size)
-    answers, tokens = [], []
-    for multimask in (False, True) if parts else (False,):
-        found = decoder.predict(boxes=prompts, multimask_output=multimask)
-        index = torch.cartesian_prod(*(torch.arange(n) for n in found.iou.shape))
-        for rows in index.split(_MASKS_AT_ONCE):
-            answers.append(_segments(found, rows, frame, sam.mask_threshold))
-            if how == "token":
-                tokens.append(_tokens(found, rows))
-    table = Segments.concat(answers)
-    box = np.concatenate([np.arange(len(corners)), *([_rows(len(corners), 3)] if parts else [])])
+    answers = [
+        ask(sam, encoded, prompts, multimask=multimask, decoder=decoder, tokens=how == "token")
+        for multimask in ((False, True) if parts else (False,))
+    ]
+    table = Segments.concat([answer.segments for answer in answers])
+    box = np.concatenate([answer.prompt for answer in answers])
+    tokens = _tokens(answers) if how == "token" else None
     table, empty = _fill_empty(table, corners[box], size)
     keep = _unrepeated(table, box, len(corners)) & ~(empty & (np.arange(len(box)) >= len(corners)))
     kept = table[keep]
@@ -93,7 +87,7 @@ def segment_with_boxes(
         how,
         image=pixels,
         encode=lambda crop: encode(crop, sam),
-        tokens=np.concatenate(tokens)[keep] if tokens else None,
+        tokens=None if tokens is None else tokens[keep],
     )
     lost = np.flatnonzero(empty[: len(corners)])
     return BoxMasks(kept.with_embedding("sam", vectors), box[keep], lost)
@@ -163,29 +157,15 @@ def background_segments(
     return replace(picked, embeddings={"sam": vectors})
 
 
-def _segments(found: Any, rows: torch.Tensor, frame: Frame, threshold: float) -> Segments:
-    got = to_masks(found.logits(rows), frame, threshold=threshold)
-    return Segments(
-        rles=[runs_to_rle(runs, frame.image_size) for runs in got.runs],
-        predicted_iou=found.iou[rows[:, 0], rows[:, 1]].cpu().numpy(),
-        stability_score=got.stability,
-        image_size=frame.image_size,
-    )
-
-
-def _tokens(found: Any, rows: torch.Tensor) -> np.ndarray:
-    tokens = found.tokens(rows)
-    if tokens is None:
+def _tokens(answers: list[Answers]) -> np.ndarray:
+    """The mask tokens of all answers, float32 (N, 256)."""
+    arrays = [answer.tokens for answer in answers if answer.tokens is not None]
+    if not arrays:
         raise InputError(
             "Pooling with how='token' needs a model whose decoder has mask tokens; this one has "
             "none. Use how='coverage'."
         )
-    array: np.ndarray = tokens.float().cpu().numpy()
-    return array
-
-
-def _rows(boxes: int, masks_each: int) -> np.ndarray:
-    return np.repeat(np.arange(boxes), masks_each)
+    return np.concatenate(arrays)
 
 
 def _box_rles(boxes: np.ndarray, size: tuple[int, int]) -> list[masks.Rle]:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import traitlets
 
-from samlab import masks
 from samlab.errors import InputError, SamlabError
 from samlab.images import ImageLike, read_image
 from samlab.segments import Segments
@@ -64,50 +63,26 @@ def propose(
     Returns:
         Three proposals; masks may be empty or equal.
     """
-    import torch
-
-    from samlab.sam.decoder import open_decoder
-    from samlab.sam.upsample import Frame, enlarge
+    from samlab.sam.prompts import ask, prompts_for
 
     coords, kinds, corners = checked_prompt(points, box, embedding.image_size)
-    opened = decoder or open_decoder(sam, embedding)
-    device = embedding.features.device
-    inputs: dict[str, Any] = {}
-    if len(coords):
-        inputs["point_coords"] = torch.as_tensor(
-            embedding.to_input(coords)[None], dtype=torch.float32, device=device
-        )
-        inputs["point_labels"] = torch.as_tensor(kinds[None], device=device)
-    if corners is not None:
-        inputs["boxes"] = torch.as_tensor(
-            embedding.to_input(corners.reshape(2, 2)).reshape(1, 4),
-            dtype=torch.float32,
-            device=device,
-        )
-    with torch.inference_mode():
-        found = opened.predict(**inputs, multimask_output=True)
-        count = found.iou.shape[1]
-        low = found.logits(torch.tensor([[0, i] for i in range(count)]))
-        height, width = embedding.image_size
-        frame = Frame(
-            embedding.input_size, embedding.img_size, (0, 0, width, height), (height, width)
-        )
-        dense = enlarge(low, frame).cpu().numpy()
-        scores = found.iou[0].float().cpu().numpy()
-    threshold = float(sam.mask_threshold)
-    proposals = []
-    for logits, score in zip(dense, scores, strict=True):
-        mask = logits > threshold
-        sure, possible = (logits > threshold + 1).sum(), (logits > threshold - 1).sum()
-        rle = masks.encode(mask)
-        proposals.append(
-            Proposal(
-                rle,  # type: ignore[arg-type]
-                int(mask.sum()),
-                float(score),
-                float(sure / possible) if possible else float("nan"),
-            )
-        )
+    prompts = prompts_for(
+        sam,
+        embedding,
+        points=coords[None] if len(coords) else None,
+        labels=kinds[None] if len(coords) else None,
+        boxes=None if corners is None else corners[None],
+    )
+    found = ask(sam, embedding, prompts, decoder=decoder).segments
+    columns = (
+        found._column("areas"),
+        found._column("predicted_iou"),
+        found._column("stability_score"),
+    )
+    proposals = [
+        Proposal(rle, int(area), float(iou), float(stability))
+        for rle, area, iou, stability in zip(found.rles, *columns, strict=True)
+    ]
     return sorted(proposals, key=lambda p: -p.area)
 
 

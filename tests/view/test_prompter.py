@@ -54,10 +54,13 @@ def test_masks_equal_sam_predictors(prompter: Prompter) -> None:
 
     predictor = SamPredictor(prompter._sam())
     predictor.set_image(np.stack([skimage.data.coins()] * 3, axis=-1))
-    dense, scores, _ = predictor.predict(np.array([INSIDE]), np.array([1]))
-    order = np.argsort(-dense.sum(axis=(1, 2)), kind="stable")
+    logits, scores, _ = predictor.predict(np.array([INSIDE]), np.array([1]), return_logits=True)
+    order = np.argsort(-(logits > 0).sum(axis=(1, 2)), kind="stable")
     for i, found in zip(order, prompter.ask([(*INSIDE, 1)]), strict=True):
-        assert (masks.decode(found.rle) == dense[i]).all()
+        differ = masks.decode(found.rle) != (logits[i] > 0)
+        # Where the logit is 0, torch's interpolation of three masks at a time makes 3e-8 of it.
+        assert differ.sum() <= 64
+        assert np.abs(logits[i][differ]).max(initial=0) < 1e-6
         assert found.predicted_iou == pytest.approx(float(scores[i]), abs=1e-5)
 
 
