@@ -23,8 +23,8 @@ from samlab.latent.vectors import unit, vectors_of
 SAMPLE = 3000
 """Segments that are clustered; their distances take 72 MB, a few times over."""
 
-_MOST_NOISE = 0.8
-"""A clustering that leaves more of the segments without a class says next to nothing."""
+_MOST = 0.8
+"""A clustering with a larger share of the segments in one class, or in none, says little."""
 
 _ROWS = 4096
 """Rows compared at once."""
@@ -94,9 +94,9 @@ def cluster_across(
 
     Args:
         vectors: (N, D), in memory, mapped or in blocks.
-        eps: As in `samlab.cluster`; `"auto"` looks at the sample. Where what it chooses leaves
-            more than 80 % as noise, as happens with many different pictures, it is the radius with
-            the most classes instead.
+        eps: As in `samlab.cluster`; `"auto"` looks at the sample. Where what it chooses puts more
+            than 80 % into one class or into none, as happens with many different pictures, it is
+            the radius with the most classes instead.
         min_samples: As in `samlab.cluster`, counted in the sample: a class needs so many segments
             there, so a class that is rare in the whole is noise in a small sample.
         metric, method: As in `samlab.cluster`.
@@ -120,8 +120,8 @@ def cluster_across(
     chosen = np.sort(rng.choice(blocks.n, min(sample, blocks.n), replace=False))
     drawn = vectors_of(rows_of(blocks, chosen), metric=metric)
     fit = cluster(drawn, eps, min_samples, metric, method)
-    if eps == "auto" and method == "dbscan" and fit.noise_fraction > _MOST_NOISE:
-        fit = _most_classes(drawn, fit)
+    if eps == "auto" and method == "dbscan" and len(drawn):
+        fit = _finer(drawn, fit)
     labels = np.full(blocks.n, -1, np.int64)
     if len(chosen) < blocks.n:
         anchors = _anchors(drawn, fit)
@@ -180,21 +180,25 @@ class _Anchors:
     cosine: bool
 
 
-def _most_classes(drawn: np.ndarray, fit: Clustering) -> Clustering:
-    """DBSCAN at the radius with the most classes: between all noise and all one their number peaks.
+def _finer(drawn: np.ndarray, fit: Clustering) -> Clustering:
+    """Where nearly all is one class, or none: DBSCAN at the radius with the most classes.
 
-    Where no radius gives two classes, the clustering as it was.
+    Between all noise and all one their number has its peak. Where the peak is below two, or
+    the clustering says something, it stays as it was.
     """
+    sizes = np.bincount(fit.labels + 1)
+    share = sizes.max() / len(drawn)
+    if share <= _MOST:
+        return fit
     metric: Any = fit.metric
     tried = sweep(drawn, None, fit.min_samples, metric)
     most = int(tried.n_clusters.max(initial=0))
-    if most < 2:
+    if most < max(2, fit.n_clusters):
         return fit
     eps = float(tried.eps[np.flatnonzero(tried.n_clusters == most)[-1]])
     found = cluster(drawn, eps, fit.min_samples, metric)
-    reason = (
-        f"the radius with the most classes; {fit.eps:.3g} leaves {fit.noise_fraction:.0%} as noise"
-    )
+    where = "no class" if sizes.argmax() == 0 else "one class"
+    reason = f"the radius with the most classes; {fit.eps:.3g} puts {share:.0%} into {where}"
     return replace(found, reason=reason)
 
 

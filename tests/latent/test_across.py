@@ -131,9 +131,13 @@ def test_where_auto_leaves_noise_the_radius_with_the_most_classes_is_taken(monke
     points, truth = groups(400, spread=0.1)
     monkeypatch.setattr("samlab.latent.clusters.choose_eps", lambda tree: (1e-6, "too small"))
     found = cluster_across(points, sample=200)
-    assert found.fit.reason == "the radius with the most classes; 1e-06 leaves 100% as noise"
+    assert found.fit.reason == "the radius with the most classes; 1e-06 puts 100% into no class"
     assert found.fit.n_clusters >= 5
     known = truth >= 0
     assert adjusted_rand_score(truth[known], found.labels[known]) > 0.9
+    monkeypatch.setattr("samlab.latent.clusters.choose_eps", lambda tree: (1.9, "too large"))
+    found = cluster_across(points, sample=200)
+    assert found.fit.reason == "the radius with the most classes; 1.9 puts 100% into one class"
+    assert found.fit.n_clusters >= 5
     alone = cluster_across(np.eye(50, dtype=np.float32))
-    assert alone.fit.reason == "too small"
+    assert alone.fit.reason == "too large"
