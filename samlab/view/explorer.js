@@ -50,7 +50,7 @@ function renderExplorer({ model, el }) {
       outline.setAttribute("aria-pressed", String(on));
       canvas.setStyle({ outline: on });
     } });
-  const copyBox = createCopyMenu(payload.templates, () => ({ ...sweep.settings,
+  const copyBox = createCopyMenu(payload.templates, payload.prefixes, () => ({ ...sweep.settings,
     [sweep.parameter]: now.value ?? "auto" }));
   root.append(make("header", { class: "sl-head" }, title,
     make("div", { class: "sl-tools" }, field("Opacity", opacity), outline, undoButton, redoButton,
@@ -87,7 +87,7 @@ function renderExplorer({ model, el }) {
     make("label", { class: "sl-field" }, numberLabel, number), track));
   const curve = createCurve(tunePanel, {
     drag: (eps) => slide(nearestStep(sweep.values, eps)), drop: commit });
-  const settings = createSettings(tunePanel, payload.choices, live, recluster);
+  const settings = createSettings(tunePanel, payload, live, recluster);
 
   const actions = {
     merge: action("Merge", "Merge the classes of the selected segments into one",
@@ -339,7 +339,7 @@ function createBanner(root) {
 }
 
 // Method, vectors, pooling, metric, min_samples; a change asks the kernel for a new sweep.
-function createSettings(host, choices, live, onchange) {
+function createSettings(host, { choices, poolable }, live, onchange) {
   const labels = { method: "Method", embedding: "Vectors", pooling: "Pooling", metric: "Metric" };
   const bar = make("div", { class: "sl-settings" });
   let current = {};
@@ -363,19 +363,22 @@ function createSettings(host, choices, live, onchange) {
     set(settings) {
       current = settings;
       for (const [key, control] of Object.entries(controls)) control.value = String(settings[key]);
+      if (live && controls.pooling) controls.pooling.disabled = settings.embedding !== poolable;
     },
   };
 }
 
 // Copy the settings as code or as papermill parameters; the text is shown too, since a page may
 // not be allowed to write to the clipboard.
-function createCopyMenu(templates, settings) {
+function createCopyMenu(templates, prefixes, settings) {
   const text = make("textarea", { readOnly: true, rows: 8, spellcheck: false,
     "aria-label": "Copied text" });
   const note = make("div", { class: "sl-more" });
   const panel = make("div", { class: "sl-menu", hidden: true });
-  const copy = async (template) => {
-    text.value = fillTemplate(template, settings());
+  const copy = async (label) => {
+    const now = settings();
+    const before = label === "Python" ? prefixes[now.embedding] ?? "" : "";
+    text.value = fillTemplate(before + templates[label], now);
     text.select();
     let done = false;
     try {
@@ -387,14 +390,14 @@ function createCopyMenu(templates, settings) {
     note.textContent = done ? "Copied." : "Press Ctrl+C to copy.";
   };
   panel.append(make("div", { class: "sl-tools" },
-    ...Object.entries(templates).map(([label, template]) =>
+    ...Object.keys(templates).map((label) =>
       make("button", { type: "button", class: "sl-button", text: label,
-        onclick: () => copy(template) }))), text, note);
+        onclick: () => copy(label) }))), text, note);
   const button = make("button", { type: "button", class: "sl-button", text: "Copy settings",
     "aria-expanded": "false", onclick: () => {
       panel.hidden = !panel.hidden;
       button.setAttribute("aria-expanded", String(!panel.hidden));
-      if (!panel.hidden) copy(Object.values(templates)[0]);
+      if (!panel.hidden) copy(Object.keys(templates)[0]);
     } });
   return make("div", { class: "sl-anchor" }, button, panel);
 }

@@ -13,6 +13,7 @@ import traitlets
 from samlab.errors import InputError
 from samlab.images import ImageLike, read_image
 from samlab.latent.clusters import auto_min_samples
+from samlab.latent.embedders import ColourTexture, Embedder, embed
 from samlab.latent.embeddings import PatchFeatures, pool
 from samlab.latent.projection import project
 from samlab.segments import Segments
@@ -43,6 +44,8 @@ method = {method}
 """
 _COMMAND = "-p eps {eps} -p min_samples {min_samples} -p metric {metric} -p method {method}"
 
+_TEMPLATES = {"Python": _CODE, "Parameters cell": _CELL, "papermill options": _COMMAND}
+
 
 class Explorer(Bench):
     """See `explore`.
@@ -68,10 +71,15 @@ class Explorer(Bench):
         eps: float | Literal["auto"] = "auto",
         embedding: PatchFeatures | None = None,
         points: np.ndarray | None = None,
+        embedders: Sequence[Embedder] = (),
     ) -> None:
         self._segments = segments
         self._pixels = read_image(image)
         self._embedding = embedding
+        self._poolable = "sam" if embedding is not None else None
+        if embedding is not None and segments.embeddings and "sam" not in segments.embeddings:
+            self._poolable = next(iter(segments.embeddings))
+        self._embedders = {e.name: e for e in embedders if e.name not in segments.embeddings}
         packed = scene(segments, self._pixels)
         own = np.asarray(segments.labels)
         labelled = bool((own >= 0).any()) and eps == "auto"
@@ -91,7 +99,7 @@ class Explorer(Bench):
         choices: dict[str, Any] = {
             "method": _METHODS,
             "metric": _METRICS,
-            "embedding": [(name, name) for name in segments.embeddings],
+            "embedding": [(name, name) for name in self._vector_names()],
             "pooling": _POOLINGS if embedding is not None else (),
         }
         super().__init__(
@@ -100,7 +108,9 @@ class Explorer(Bench):
                 "title": segments.image_id,
                 "scene": packed,
                 "choices": {key: [list(pair) for pair in value] for key, value in choices.items()},
-                "templates": self._templates(),
+                "templates": _TEMPLATES,
+                "prefixes": self._prefixes(),
+                "poolable": self._poolable,
                 **colors(),
             },
             sweep=self._tuning.payload(),
@@ -171,7 +181,8 @@ class Explorer(Bench):
 
     def code(self) -> str:
         """Python that clusters the segments with the settings shown."""
-        return _filled(self._templates()["Python"], self._written_settings())
+        prefix = self._prefixes().get(self._tuning.settings.embedding, "")
+        return _filled(prefix + _CODE, self._written_settings())
 
     def parameters(self) -> str:
         """The settings as lines of a papermill parameters cell."""
@@ -207,18 +218,31 @@ class Explorer(Bench):
                 self._lay_out(settings)
 
     def _tune(self, settings: Settings, reference: np.ndarray | None) -> Tuning:
-        vectors = vectors_for(self._segments, settings, self._pooled(settings))
-        return Tuning(vectors, settings, reference)
+        return Tuning(self._vectors(settings), settings, reference)
+
+    def _vector_names(self) -> list[str]:
+        """Vectors that can be chosen: those there are, those to pool, those to compute."""
+        own = [self._poolable] if self._poolable is not None else []
+        return list(dict.fromkeys([*self._segments.embeddings, *own, *self._embedders]))
+
+    def _vectors(self, settings: Settings) -> np.ndarray:
+        name = settings.embedding
+        missing = name in self._embedders and name not in self._segments.embeddings
+        if missing and len(self._segments):
+            self._segments = embed(self._pixels, self._segments, self._embedders[name])
+        return vectors_for(self._segments, settings, self._pooled(settings))
 
     def _pooled(self, settings: Settings) -> np.ndarray | None:
-        """Vectors pooled anew, where the picture's embedding is at hand; else None."""
+        """Vectors pooled anew, where the picture's embedding is at hand and they are chosen."""
         if self._embedding is None or len(self._segments) == 0:
             return None
+        if settings.embedding != self._poolable:
+            return None  # vectors of another kind, made otherwise
         return pool(self._embedding, self._segments, how=settings.pooling)  # type: ignore[arg-type]
 
     def _lay_out(self, settings: Settings) -> None:
         """Make the map; with a page to show it in, UMAP comes later and principal axes first."""
-        vectors = vectors_for(self._segments, settings, self._pooled(settings))
+        vectors = self._vectors(settings)
         if not self._live or len(vectors) < 2:
             self.places = _places(project(vectors, metric=settings.metric), "UMAP")  # type: ignore[arg-type]
             return
@@ -244,9 +268,10 @@ class Explorer(Bench):
             return _state(np.full(len(self._segments), -1), 0, None, records)
         return _state(self._tuning.at(eps), self._tuning.step(eps), float(eps), records)
 
-    def _templates(self) -> dict[str, str]:
-        python = _CODE if self._embedding is None else _POOLED + _CODE
-        return {"Python": python, "Parameters cell": _CELL, "papermill options": _COMMAND}
+    def _prefixes(self) -> dict[str, str]:
+        """What makes vectors that the segments do not come with: Python by the vectors' name."""
+        made = {name: _embedding_code(embedder) for name, embedder in self._embedders.items()}
+        return made if self._poolable is None else {**made, self._poolable: _POOLED}
 
     def _still(self) -> np.ndarray:
         return overlay(self.segments, self._pixels, scale=still_scale(self._pixels))
@@ -270,6 +295,7 @@ def explore(
     vectors: str | None = None,
     embedding: PatchFeatures | None = None,
     points: np.ndarray | None = None,
+    embedders: Sequence[Embedder] = (ColourTexture(),),
 ) -> Explorer:
     """Find the classes of a picture by hand: the picture, the map and the eps slider in one widget.
 
@@ -289,6 +315,8 @@ def explore(
         vectors: Name of the vectors to begin with; the first ones by default.
         embedding: The encoded picture; with it the pooling can be changed in the widget.
         points: Places on the map, (N, 2); UMAP of the vectors by default.
+        embedders: Further vectors to choose from, computed when chosen; by default colour and
+            texture, which show what SAM's features add.
 
     Returns:
         The widget; last in a cell it shows itself. `.write_html(path)` makes a file of it that
@@ -302,12 +330,15 @@ def explore(
     """
     if not isinstance(eps, str) and np.isnan(eps):
         eps = "auto"
-    name = vectors or next(iter(segments.embeddings), "")
-    if len(segments) and name not in segments.embeddings and embedding is None:
+    name = vectors or next(iter(segments.embeddings), "" if embedding is None else "sam")
+    known = {*segments.embeddings, *(embedder.name for embedder in embedders)}
+    if len(segments) and name not in known and embedding is None:
         segments.embedding(vectors)  # raises, and says what there is
     needed = auto_min_samples(len(segments)) if min_samples == "auto" else min_samples
     settings = Settings(name, "coverage", method, metric, needed).changed({})
-    return Explorer(segments, image, settings, eps=eps, embedding=embedding, points=points)
+    return Explorer(
+        segments, image, settings, eps=eps, embedding=embedding, points=points, embedders=embedders
+    )
 
 
 def _state(
@@ -326,6 +357,12 @@ def _state(
         "labels": listed, "step": step, "value": value, "records": list(records), "hidden": [],
         "edited": False, "names": names,
     }  # fmt: skip
+
+
+def _embedding_code(embedder: Embedder) -> str:
+    own = type(embedder) is ColourTexture
+    made = "samlab.ColourTexture()" if own else "embedder"  # the caller's own, whatever it is
+    return f"segments = samlab.embed(image, segments, {made})\n"
 
 
 def _vectors_key(settings: Settings) -> tuple[str, str, str]:

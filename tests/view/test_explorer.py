@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -232,3 +234,74 @@ def test_pack_round_trips_through_json() -> None:
     }  # fmt: skip
     with pytest.raises(ValueError, match="Out of range float values"):
         html.script_json(float("nan"))
+
+
+def test_vectors_of_another_kind_are_computed_when_chosen() -> None:
+    segments, picture = strips(20)
+    picture[::2] = 200  # every other strip is bright
+    explorer = explore(segments, picture, points=np.zeros((20, 2)))
+    assert [name for name, _ in explorer.payload["choices"]["embedding"]] == [
+        "sam", "colour_texture",
+    ]  # fmt: skip
+    assert list(explorer.segments.embeddings) == ["sam"]
+    sent: list[Any] = []
+    explorer.send = lambda content, buffers=None: sent.append(content)
+    chosen = {"embedding": "colour_texture"}
+    explorer._receive(explorer, {"kind": "recluster", "settings": chosen}, [])
+    assert sent == [{"kind": "done"}]
+    assert list(explorer.segments.embeddings) == ["sam", "colour_texture"]
+    assert explorer.settings["embedding"] == "colour_texture"
+    bright = np.arange(20) % 2 == 0
+    assert adjusted_rand_score(explorer.labels, bright) == 1.0
+    code = explorer.code()
+    assert code.startswith("segments = samlab.embed(image, segments, samlab.ColourTexture())\n")
+    made = samlab.embed(picture, segments, samlab.ColourTexture())
+    names = {"samlab": samlab, "image": picture, "segments": segments}
+    exec(code, names)
+    np.testing.assert_array_equal(made.embedding("colour_texture"), names["segments"].embedding(
+        "colour_texture"))  # fmt: skip
+    assert adjusted_rand_score(names["segments"].labels, bright) == 1.0
+
+
+def test_pooling_leaves_vectors_of_another_kind_alone() -> None:
+    segments, picture = strips(12)
+    other = np.eye(12, dtype=np.float32)
+    both = segments.with_embedding("other", other)
+    grid = np.random.default_rng(0).random((16, 4, 4)).astype(np.float32)
+
+    class Patches:
+        img_size, input_size, image_size = 64, (64, 43), (12, 8)
+
+        def grid(self) -> np.ndarray:
+            return grid
+
+    explorer = explore(both, picture, embedding=Patches(), points=np.zeros((12, 2)))
+    assert explorer.payload["poolable"] == "sam"
+    explorer._handle({"kind": "recluster", "settings": {"embedding": "other", "pooling": "any"}})
+    np.testing.assert_array_equal(explorer.segments.embedding("other"), other)
+    assert "samlab.pool" not in explorer.code()
+    explorer._handle({"kind": "recluster", "settings": {"embedding": "sam"}})
+    assert 'samlab.pool(embedding, segments, how="any")' in explorer.code()
+
+
+def test_in_colab_the_manager_of_third_party_widgets_is_switched_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import anywidget._util
+
+    calls: list[int] = []
+    output = SimpleNamespace(
+        enable_custom_widget_manager=lambda: calls.append(1),
+        _widgets=SimpleNamespace(_installed_url="https://example.com/manager"),
+    )
+    anywidget._util.enable_custom_widget_manager_once.cache_clear()
+    monkeypatch.setitem(sys.modules, "google.colab", SimpleNamespace(output=output))
+    monkeypatch.setitem(sys.modules, "google.colab.output", output)
+    explorer = explorer_of(12)
+    assert calls == [1]
+    data, metadata = explorer._repr_mimebundle_()
+    view = "application/vnd.jupyter.widget-view+json"
+    assert view in data
+    manager = metadata[view]["colab"]["custom_widget_manager"]
+    assert manager == {"url": "https://example.com/manager"}
+    anywidget._util.enable_custom_widget_manager_once.cache_clear()
