@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from samlab import masks
+from samlab.latent.classification import wholes_of
 from samlab.segments import Segments
 from samlab.view.annotation_state import Mask, pack_vector
 
@@ -39,12 +40,15 @@ class Limits:
         pred_iou_thresh, stability_score_thresh: What SAM's mask generator takes as good enough.
         sure_above: Masks at least this sure are taken without asking.
         most_questions: No more questions than this for one picture.
+        parts: With a bank, also propose what lies inside a larger mask of the same class. SAM gives
+            a thing and its parts; a data set mostly wants the thing.
     """
 
     pred_iou_thresh: float = 0.88
     stability_score_thresh: float = 0.95
     sure_above: float = 0.7
     most_questions: int = 20
+    parts: bool = False
 
 
 # How far past its threshold a score must be for a mask to be 73 % sure: the logistic function's
@@ -156,6 +160,8 @@ def found_masks(
         labels = np.asarray(answer.labels)
         sure = np.minimum(sure, class_sureness(votes))
         keep = ~background if ask else labels >= 0
+        if not limits.parts:
+            keep &= ~_inside_its_own(segments, np.asarray(answer.best), keep)
         segments, labels, sure = segments[keep], labels[keep], sure[keep]
     if not ask:
         return [
@@ -167,6 +173,17 @@ def found_masks(
     return [
         _mask(segments, i, int(labels[i]), float(sure[i]), "proposal", state) for i, state in chosen
     ], names
+
+
+def _inside_its_own(segments: Segments, best: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """Which masks lie inside a larger one of the same class, bool (N,)."""
+    return np.array(
+        [
+            any(among[whole] and best[whole] == best[part] for whole in wholes)
+            for part, wholes in enumerate(wholes_of(segments))
+        ],
+        bool,
+    )
 
 
 def _mask(segments: Segments, i: int, label: int, sure: float, source: str, state: str) -> Mask:

@@ -216,6 +216,7 @@ class Annotator(Bench):
             self.status = "empty"
         elif self.session.workshop.is_ready(name) and not self._to_fill(name):
             self.status = "ready"
+            self._prefetch()
         elif self._live:
             self.status = "encoding"
             self.session.workshop.start(name, lambda error: self._prepared(name, error))
@@ -236,10 +237,16 @@ class Annotator(Bench):
             self.session.note = told_error(error)
         self._show()
         self.status = "ready" if error is None else "failed"
+        self._prefetch()
+
+    def _prefetch(self) -> None:
+        """Encode the picture that comes next, so that it is ready when its turn comes."""
         queue, done = self.session.queue, self.session.annotations.done
         following = queue.following(self.session.at or 0, done)
-        if following is not None:
-            self.session.workshop.start(queue.names[following], lambda error: None)
+        if self._live and following is not None:
+            name = queue.names[following]
+            if not self.session.workshop.is_ready(name):
+                self.session.workshop.start(name, lambda error: None)
 
     def _to_fill(self, name: str) -> bool:
         state = self.session.annotations
@@ -384,7 +391,8 @@ def annotate(
             an earlier stage: `samlab.MemoryBank.from_segments(annotator.segments)`.
         **limits: Of `samlab.view.annotation_proposals.Limits`: `pred_iou_thresh` and
             `stability_score_thresh` as the mask generator takes them, `sure_above` (what is at
-            least this sure is not asked about), `most_questions` per picture.
+            least this sure is not asked about), `most_questions` per picture, `parts` (with a
+            bank, also masks inside a larger one of the same class).
 
     Returns:
         The widget. `.segments` and `.tables` are what is kept, with vectors; `.to_coco(path)` and

@@ -107,6 +107,32 @@ def test_the_most_uncertain_are_asked_first_and_not_too_many() -> None:
     assert [len(x) for x in sort_out(np.zeros(0), Limits())] == [0, 0]
 
 
+def test_a_bank_leaves_out_parts_of_the_same_class(tmp_path: Path, sam: object) -> None:
+    one = session(tmp_path, sam, classes=["red", "green", "blue"])
+    label_discs(one, 0)
+    one.finish()
+    bank = MemoryBank.from_segments(one.tables()[0])
+    found = {}
+    for parts in (False, True):
+        again = Session(
+            Queue(tmp_path / "photos"), Journal(tmp_path / f"out_{parts}"), sam,  # type: ignore[arg-type]
+            stage="automatic", bank=bank, limits=Limits(parts=parts),
+        )  # fmt: skip
+        again.fill("b.png")
+        found[parts] = again.annotations.masks("b.png")
+    counts = {mask.counts for mask in found[False]}
+    assert 0 < len(found[False]) <= len(found[True])
+    assert counts <= {mask.counts for mask in found[True]}
+    left_out = [mask for mask in found[True] if mask.counts not in counts]
+    for part in left_out:
+        mine = masks.decode(part.rle)
+        assert any(
+            (masks.decode(whole.rle) & mine).sum() >= 0.9 * mine.sum()
+            for whole in found[True]
+            if whole.label == part.label and whole.counts != part.counts
+        )
+
+
 # -- session --------------------------------------------------------------------------------------
 
 
