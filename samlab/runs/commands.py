@@ -5,6 +5,7 @@ Nothing heavy is imported before a command needs it, so that `samlab --help` ans
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -59,6 +60,7 @@ def run_command(
     batch: Annotated[int | None, typer.Option(min=1, help="Pictures encoded at once.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Threads that read pictures.")] = None,
     cache: Annotated[bool, typer.Option(help="Look segments up in samlab's cache.")] = False,
+    engine: Annotated[str, typer.Option(help="local, or ray for a Ray cluster.")] = "local",
     retry_errors: Annotated[
         bool, typer.Option("--retry-errors", help="Do failed pictures again.")
     ] = False,
@@ -67,7 +69,8 @@ def run_command(
 
     Writes OUT/pictures/*.parquet (one row per picture, with its error where it failed) and
     OUT/segments/*.parquet (one row per segment: mask, box, scores, vectors, class). Read them with
-    samlab.open_run, pandas, DuckDB or Polars. Exit code 130 after Ctrl-C, with everything kept.
+    samlab.open_run, pandas, DuckDB or Polars. Exit code 130 after Ctrl-C or SIGTERM, with all that
+    was done kept.
 
     Example: samlab run photos -o results --sam vit_b --classify cars.safetensors
     """
@@ -81,6 +84,8 @@ def run_command(
         "min_mask_region_area": min_mask_region_area,
         "dtype": dtype,
     }
+    # What batch systems send before they kill: end as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         done = run(
             pictures[0] if len(pictures) == 1 else pictures,
@@ -93,6 +98,7 @@ def run_command(
             batch=batch,
             workers=workers,
             cache=cache,
+            engine=engine,  # type: ignore[arg-type]
             retry_errors=retry_errors,
             **options,
         )

@@ -18,6 +18,7 @@ from samlab.runs.processes import Crew
 from samlab.runs.progress import Progress, ProgressBar
 from samlab.runs.ray_engine import RayEngine, ShardOrder, on_cluster
 from samlab.runs.shards import Outcome
+from samlab.runs.storage import absolute
 from samlab.runs.store import RunStore
 from samlab.runs.work import Recipe, classifier
 from samlab.segments import Segments
@@ -92,6 +93,11 @@ def run(
     _check_counts(batch=batch, workers=workers)
     if engine not in ("local", "ray") and not isinstance(engine, RayEngine):
         raise InputError(f"Expected engine 'local', 'ray' or a RayEngine, got {engine!r}.")
+    if engine != "local" and device is not None:
+        raise InputError(
+            f"Expected no device with a cluster, got {device!r}; RayEngine(gpus=...) says how many "
+            "GPUs each worker has."
+        )
     recipe = Recipe(sam, how, tuple(embed), None, options)
     give_classes, about_classes = classifier(classify)
     settings = {**recipe.settings(), "classify": about_classes}
@@ -107,7 +113,13 @@ def run(
         bar = ProgressBar(listed.total, len(store.done), show=progress, on_progress=on_progress)
         if engine != "local":
             order = ShardOrder(
-                store.place.url, recipe, settings, give_classes, open_cache(cache), batch, workers
+                absolute(store.place.url),
+                recipe.absolute(),
+                settings,
+                give_classes,
+                open_cache(cache),
+                batch,
+                workers,
             )
             on_cluster(RayEngine() if engine == "ray" else engine, order, todo, bar)
         else:

@@ -17,14 +17,14 @@ from samlab.runs.work import Work
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Job:
     """What one process does.
 
     Attributes:
         work: Pictures to segments.
         remember: Keeps what `work` gives and looks it up, or None.
-        batch: Pictures given to `work` at once.
+        batch: Pictures given to `work` at once; fewer after it ran out of memory.
         readers: Threads that read ahead.
     """
 
@@ -44,7 +44,9 @@ class Job:
 
     def of_group(self, group: Sequence[Loaded]) -> Iterator[Outcome]:
         """The outcomes of one batch."""
-        found = self._ask([one for one in group if one.array is not None])
+        good = [one for one in group if one.array is not None]
+        parts = (self._ask(part) for part in batched(good, self.batch))
+        found = {key: outcome for part in parts for key, outcome in part.items()}
         for one in group:
             if one.array is None:
                 yield failed(one, one.error or ValueError("no picture"))
@@ -52,21 +54,22 @@ class Job:
                 yield found[one.picture.image_id]
 
     def _ask(self, good: Sequence[Loaded]) -> dict[str, Outcome]:
-        """Ask the model about a batch; if that fails, about each of its pictures."""
-        if not good:
-            return {}
+        """Ask the model about a batch; if that fails, about each half of it, down to one."""
         begin = time.perf_counter()
         work = self.work if self.remember is None else self.remember(self.work, good)
         try:
             answers = work([one.array for one in good if one.array is not None])
             outcomes = [_good(one, s) for one, s in zip(good, answers, strict=True)]
+            seconds = (time.perf_counter() - begin) / len(good)
+            return {o.picture.image_id: replace(o, seconds=seconds) for o in outcomes}
         except Exception as error:  # noqa: BLE001  whatever a model says about one picture
             if len(good) == 1:
                 return {good[0].picture.image_id: failed(good[0], error)}
-            alone = (self._ask([one]) for one in good)
-            return {key: value for result in alone for key, value in result.items()}
-        seconds = (time.perf_counter() - begin) / len(good)
-        return {o.picture.image_id: replace(o, seconds=seconds) for o in outcomes}
+            if "out of memory" in str(error).lower():
+                self.batch = max(1, len(good) // 2)
+        # Not inside the handler: the exception would keep the batch's tensors on the GPU.
+        middle = len(good) // 2
+        return {**self._ask(good[:middle]), **self._ask(good[middle:])}
 
 
 def failed(one: Loaded, error: Exception) -> Outcome:

@@ -32,7 +32,7 @@ class Picture:
     Attributes:
         position: Its place in the order of the run, from 0.
         image_id: Its name in the run, different for every picture.
-        path: Where it is: a path on this machine, or a URL that fsspec opens.
+        path: Where it is: an absolute path on this machine, or a URL that fsspec opens.
     """
 
     position: int
@@ -52,7 +52,7 @@ class PictureList:
 
     def __iter__(self) -> Iterator[Picture]:
         pairs = enumerate(self.source())
-        return (Picture(i, image_id, path) for i, (image_id, path) in pairs)
+        return (Picture(i, image_id, _absolute(path)) for i, (image_id, path) in pairs)
 
 
 def list_pictures(pictures: Pictures) -> PictureList:
@@ -196,6 +196,10 @@ def _fixed_part(pattern: str) -> str:
             break
         parts.append(part)
     return str(PurePath(*parts)) if parts else "."
+
+
+def _absolute(path: str) -> str:
+    return path if "://" in path else os.path.abspath(path)
 
 
 def _relative(path: str, root: str) -> str:

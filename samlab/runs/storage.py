@@ -58,6 +58,11 @@ def open_place(out: str | os.PathLike[str]) -> Place:
     return RemoteFolder(text) if "://" in text else LocalFolder(Path(text).expanduser())
 
 
+def absolute(out: str) -> str:
+    """The same folder as seen from another working directory; a URL stays as it is."""
+    return out if "://" in out else os.path.abspath(out)
+
+
 class LocalFolder:
     """A folder on this machine."""
 

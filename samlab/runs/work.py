@@ -84,6 +84,12 @@ class Recipe:
             "masks": _options(self.options),
         }
 
+    def absolute(self) -> Recipe:
+        """The same for another working directory: a checkpoint's path in full."""
+        if self.portable and os.path.isfile(self.sam):
+            return replace(self, sam=os.path.abspath(self.sam))
+        return self
+
     def build(self) -> SamWork:
         """Load the model."""
         return SamWork(self)

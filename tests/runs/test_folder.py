@@ -112,6 +112,8 @@ def test_wrong_arguments_are_named(photos, tmp_path) -> None:
         samlab.run(photos, out, batch=0)
     with pytest.raises(InputError, match="a MemoryBank, the path of one, or an object .* got int"):
         samlab.run(photos, out, classify=5)
+    with pytest.raises(InputError, match=r"no device with a cluster, got 'cpu'; RayEngine\(gpus"):
+        samlab.run(photos, out, engine="ray", device="cpu")
     with pytest.raises(InputError, match="Expected embed to hold 'sam'"):
         samlab.run(photos, out, embed=(5,))
     assert not out.exists()
@@ -211,6 +213,21 @@ def test_one_picture_on_which_the_model_fails_costs_only_itself(pictures, tmp_pa
     assert len(run.errors) == 3
     with pytest.raises(InputError, match="'00004.png' has no segments: CUDA out of memory"):
         run.segments("00004.png")
+
+
+def test_a_batch_that_does_not_fit_is_halved_from_then_on(pictures, tmp_path) -> None:
+    sizes = []
+
+    def small(images):
+        sizes.append(len(images))
+        if len(images) > 2:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return light(images)
+
+    run = run_light(pictures, tmp_path / "out", work=small, batch=8)
+    assert sizes == [7, 3, 1, 2, 4, 2, 2, 2, 1]
+    assert len(run.errors) == 2
+    assert tables_of(run) == tables_of(run_light(pictures, tmp_path / "whole"))
 
 
 def test_a_model_that_fails_on_everything_stops_the_run(tmp_path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,7 @@ def test_globs_lists_mappings_and_generators(tree, monkeypatch) -> None:
     assert ids("*/a.png") == ["x/a.png"]
     assert ids("b.jpg") == ["b.jpg"]
     assert ids(["b.jpg", Path("x/a.png"), "b.jpg"]) == ["b.jpg", "x/a.png"]
+    assert [p.path for p in list_pictures(["b.jpg"])] == [str(tree / "b.jpg")]
     assert ids({"one": "b.jpg", "two": "b.jpg"}) == ["one", "two"]
     stream = list_pictures(name for name in ("b.jpg", "x/a.png"))
     assert stream.total is None
@@ -121,13 +123,19 @@ def test_reading_ahead_stops_where_memory_would_run_out(tmp_path, monkeypatch) -
             asked.append(i)
             yield Picture(i, str(i), str(path))
 
+    class AtOnce(ThreadPoolExecutor):
+        """Reads when it is asked to, so that the test does not depend on timing."""
+
+        def submit(self, function, *arguments):
+            future = Future()
+            future.set_result(function(*arguments))
+            return future
+
+    monkeypatch.setattr("samlab.runs.read_ahead.ThreadPoolExecutor", AtOnce)
     loaded = read_ahead(source(), threads=1, ahead=4)
-    next(loaded)
-    time.sleep(0.1)
-    before = len(asked)
-    next(loaded)
-    assert len(asked) == before  # those that wait are large enough already
-    loaded.close()
+    for i in range(6):  # the one that waits is large enough already
+        assert next(loaded).picture.position == i
+        assert len(asked) == i + 1
 
 
 def test_fingerprints_follow_the_contents() -> None:
