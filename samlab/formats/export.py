@@ -48,9 +48,13 @@ def write_parquet(
         ids = np.full(len(part), picture.name, object)
         parts.append(replace(part, class_names={}, image_id=picture.name, image_ids=ids))
     joined = Segments.concat(parts)
+    tables = [picture.segments for picture in gathered.pictures]
+    given = {name for table in tables for label, name in table.class_names.items() if label >= 0}
     used = set(np.asarray(joined.labels).tolist())
-    declared = {i: n for i, n in enumerate(gathered.class_names) if n != no_class or i in used}
-    replace(joined, class_names=declared).to_parquet(target)
+    names = {i: n for i, n in enumerate(gathered.class_names) if n in given or i in used}
+    for table in tables:
+        names |= {label: name for label, name in table.class_names.items() if label < 0}
+    replace(joined, class_names=names).to_parquet(target)
     return report(target, gathered)
 
 

@@ -69,6 +69,10 @@ def test_parquet_joins_pictures_by_the_names_of_classes(tmp_path: Path) -> None:
     assert [again.class_name(i) for i in again.labels.tolist()] == ["tree", "noise", "tree"]
     assert again.image_ids.tolist() == ["a.jpg", "a.jpg", "b.jpg"]  # type: ignore[union-attr]
     assert "object" not in again.class_names.values()
+    unknown = first.with_labels(np.array([1, -1]), {-1: "unknown", 1: "tree"})
+    once_more = Segments.from_parquet(export(unknown, tmp_path / "b.parquet").path)
+    assert once_more.class_names == {-1: "unknown", 0: "tree"}
+    assert once_more.labels.tolist() == [0, -1]  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
