@@ -35,11 +35,12 @@ def official_or_random(name: str = "vit_b", seed: int = 0) -> tuple[Sam, bool]:
     """An official model with its weights if they are on this machine, else with random ones.
 
     Returns:
-        The model, and whether its weights are the trained ones. Nothing is downloaded. Random
-        weights have the right shapes and mechanics; what attention looks at then means nothing.
+        The model, on the CPU, and whether its weights are the trained ones. Nothing is downloaded.
+        Random weights have the right shapes and mechanics; what attention looks at then means
+        nothing.
     """
     if checkpoints.find(name) is not None:
-        return load_sam(name), True
+        return load_sam(name, device="cpu"), True
     state = torch.random.get_rng_state()
     torch.manual_seed(seed)
     sam = sam_model_registry[name]().eval().requires_grad_(False)

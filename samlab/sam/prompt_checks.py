@@ -111,7 +111,7 @@ def check_points(points: Any, image_size: tuple[int, int]) -> Array:
     if array.ndim != 3 or array.shape[2] != 2 or (len(array) and array.shape[1] == 0):
         raise InputError(
             "Expected points (x, y) of shape (P, 2), one for each of P prompts, or (P, K, 2), K "
-            f"for each; got {array.shape}."
+            f"for each; got {array.shape}. A single point is [[x, y]]."
         )
     height, width = image_size
     inside = ((array >= 0) & (array <= [width, height])).all(axis=-1)  # NaN is not inside
@@ -254,6 +254,8 @@ def _logits_of(
     out = np.empty((len(masks), side, side), np.float32)
     for i, mask in enumerate(masks):
         dense = rle_masks.decode(dict(mask)) if isinstance(mask, Mapping) else mask
+        if not dense.any():
+            raise InputError(f"Expected masks with at least one pixel; mask {i} is empty.")
         share = np.clip(rows @ dense.astype(np.float32) @ columns.T, DOUBT, 1 - DOUBT)
         out[i] = np.log(share / (1 - share))
     return out
