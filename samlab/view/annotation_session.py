@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -61,6 +62,7 @@ class Session:
         self.at: int | None = None
         self.pixels = np.full((1, 1, 3), 255, np.uint8)
         self.note = " ".join(journal.notes)
+        self._filling = threading.Lock()
         self._proposals: list[Proposal] = []
         self._prompt: dict[str, Any] = {"points": [], "box": None}
         self.add_classes(checked_names(classes), fixed=True)
@@ -235,7 +237,11 @@ class Session:
         When semi-automatic: what it is sure of is kept, what it is not sure of becomes questions.
         When automatic: all that passes SAM's thresholds is kept.
         """
-        name = name or self.name
+        # A notebook's cell and the thread behind the page may both ask for the same picture.
+        with self._filling:
+            return self._fill(name or self.name)
+
+    def _fill(self, name: str) -> int:
         if not name or name in self.annotations.filled or name in self.annotations.done:
             return 0
         ready = self.workshop.get(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -184,6 +185,14 @@ def test_what_was_labelled_becomes_a_bank_that_labels_the_rest(tmp_path: Path, s
         semi.accept([asked[0].id])
         semi.drop([mask.id for mask in asked[1:]])
         assert semi.questions() == []
+
+
+def test_a_picture_is_filled_once_whoever_asks(tmp_path: Path, sam: object) -> None:
+    one = session(tmp_path, sam, stage="semi-automatic")
+    with ThreadPoolExecutor(3) as pool:
+        counts = list(pool.map(one.fill, ["a.png"] * 3))
+    assert sorted(counts)[:2] == [0, 0]
+    assert len(one.annotations.masks("a.png")) == max(counts) > 0
 
 
 def test_automatic_work_needs_nobody_and_groups_without_a_bank(tmp_path: Path, sam: object) -> None:
