@@ -16,7 +16,7 @@ function renderAnnotator({ model, el }) {
   let masks = model.get("masks");
   let scene = sceneOf();
   let canvas = null;
-  let mode = payload.stage === "automatic" ? "select" : "mark";
+  let mode = payload.stage === "automatic" || model.isStatic ? "select" : "mark";
   let active = model.get("classes").length ? 0 : -1; // class of what Enter keeps
   let selected = new Set(); // ids of masks
   let later = []; // questions put off, by id
@@ -28,6 +28,7 @@ function renderAnnotator({ model, el }) {
     say: banner.show, hush: banner.hide, changed: show, key: () => "W: next" });
   const view = annotatorLayout();
   root.append(...view.parts);
+  root.classList.toggle("sl-static", Boolean(model.isStatic));
   el.replaceChildren(root);
 
   // -- what is there -------------------------------------------------------------------------
@@ -234,8 +235,9 @@ function renderAnnotator({ model, el }) {
     view.run.hidden = payload.stage !== "automatic";
     view.run.textContent = model.get("running") ? "Stop" : "Run";
     view.done.textContent = queue.finished ? "Open again" : "Done, next";
-    view.note.textContent = model.get("note");
-    view.note.hidden = !model.get("note");
+    view.note.textContent = model.isStatic ?
+      "What was kept; annotating itself needs a running notebook." : model.get("note");
+    view.note.hidden = !view.note.textContent;
   }
   function showAsk() {
     const any = prompting.proposals().length > 0;
@@ -425,7 +427,6 @@ function renderAnnotator({ model, el }) {
   showPicture();
   toggleHelp();
   toggleHelp();
-  if (model.isStatic) banner.show("Annotating needs a kernel; this file shows what was kept.");
   const unfollow = followTheme(root, () => canvas.view.schedule());
   return () => {
     for (const [event, listener] of Object.entries(listeners)) model.off(event, listener);
