@@ -89,3 +89,20 @@ def test_classes_are_merged_named_and_split_and_a_click_selects(explorer_page: A
     assert state(page)["selected"] == "1 selected"
     page.get_by_role("button", name="New class").click()
     assert state(page)["summary"].startswith("6 classes")
+
+
+def test_settings_are_copied_as_code_and_as_parameters(explorer_page: Any) -> None:
+    page = explorer_page
+    set_slider(page, 12)
+    eps = page.evaluate("() => Number(document.querySelector('.sl-number').value)")
+    page.get_by_role("button", name="Copy settings").click()
+    text = page.locator(".sl-menu textarea")
+    assert text.input_value().startswith("clustering = samlab.cluster(\n    segments, eps=")
+    shown = float(text.input_value().split("eps=")[1].split(",")[0])
+    assert shown == pytest.approx(eps, rel=1e-3)
+    page.get_by_role("button", name="Parameters cell").click()
+    names: dict[str, Any] = {}
+    exec(text.input_value(), names)
+    assert (names["eps"], names["method"], names["metric"]) == (shown, "dbscan", "cosine")
+    page.get_by_role("button", name="papermill options").click()
+    assert text.input_value().startswith(f"-p eps {names['eps']} -p min_samples 8 ")
