@@ -99,6 +99,7 @@ def run(
             "GPUs each worker has."
         )
     recipe = Recipe(sam, how, tuple(embed), None, options)
+    devices = _devices(recipe, device) if engine == "local" else []
     give_classes, about_classes = classifier(classify)
     settings = {**recipe.settings(), "classify": about_classes}
     if give_classes is not None:  # a bank made for other vectors says so now
@@ -123,7 +124,7 @@ def run(
             )
             on_cluster(RayEngine() if engine == "ray" else engine, order, todo, bar)
         else:
-            outcomes = _outcomes(recipe, device, cache, batch, workers, todo)
+            outcomes = _outcomes(recipe, devices, cache, batch, workers, todo)
             collect(outcomes, store, bar, classify=give_classes)
     return open_run(out)
 
@@ -145,7 +146,7 @@ def _has_changed(picture: Picture, store: RunStore) -> bool:
 
 def _outcomes(
     recipe: Recipe,
-    device: str | Sequence[str] | None,
+    devices: Sequence[str | None],
     cache: Any,
     batch: int | None,
     workers: int | None,
@@ -153,10 +154,9 @@ def _outcomes(
 ) -> Generator[Outcome]:
     """The work itself, here or in a process for each device."""
     memory = open_cache(cache)
-    names = _devices(recipe, device)
-    if len(names) > 1:
-        return Crew(recipe, names, memory, batch, workers).outcomes(todo)
-    work = replace(recipe, device=names[0]).build()
+    if len(devices) > 1:
+        return Crew(recipe, devices, memory, batch, workers).outcomes(todo)
+    work = replace(recipe, device=devices[0]).build()
     remember = None if memory is None else Remember(memory, work.settings)
     return Job(work, remember, batch or work.batch, workers).outcomes(todo)
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +154,36 @@ def test_ctrl_c_writes_what_is_done(pictures, tmp_path) -> None:
     )
     assert isinstance(caught.value, KeyboardInterrupt)
     assert len(open_run(tmp_path / "out")) == 6
+    whole = run_light(pictures, tmp_path / "whole")
+    assert tables_of(run_light(pictures, tmp_path / "out")) == tables_of(whole)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+def test_a_real_ctrl_c_ends_a_real_process_cleanly(tmp_path) -> None:
+    pictures = make_pictures(tmp_path / "pictures", 200)
+    code = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from tests.runs.light import light, run_light\n"
+        "def slow(images): time.sleep(0.02); return light(images)\n"
+        "run_light(Path(sys.argv[1]), Path(sys.argv[2]), work=slow,\n"
+        "          on_progress=lambda state: print(state.done, flush=True))"
+    )
+    command = [sys.executable, "-c", code, str(pictures), str(tmp_path / "out")]
+    process = subprocess.Popen(
+        command, cwd=Path(__file__).parents[2], text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    while int(process.stdout.readline()) < 5:
+        pass
+    process.send_signal(signal.SIGINT)
+    errors = process.communicate(timeout=60)[1]
+    assert process.returncode != 0
+    done = len(open_run(tmp_path / "out"))
+    assert f"RunInterrupted: Stopped by Ctrl-C. {done} pictures are done" in errors
+    assert 5 <= done < 200
+    assert not list((tmp_path / "out").rglob("*.tmp"))
     whole = run_light(pictures, tmp_path / "whole")
     assert tables_of(run_light(pictures, tmp_path / "out")) == tables_of(whole)
 

@@ -92,7 +92,7 @@ def test_a_model_that_cannot_be_loaded_says_so(pictures) -> None:
         list(Crew(Recipe("no.pth"), ["cpu"]).outcomes(iter(list_pictures(pictures))))
 
 
-def test_what_cannot_travel_is_refused(pictures) -> None:
+def test_what_cannot_travel_is_refused(pictures, tmp_path) -> None:
     class Local:
         name = "local"
 
@@ -102,7 +102,8 @@ def test_what_cannot_travel_is_refused(pictures) -> None:
     with pytest.raises(InputError, match="cannot be sent to another process .* define it in a mod"):
         list(Crew(Recipe(embed=(Local(),)), ["cpu"]).outcomes(iter(list_pictures(pictures))))
     with pytest.raises(InputError, match="for several the model by its name"):
-        samlab.run(pictures, "out", sam=samlab.load_sam("tiny"), device=["cpu", "cpu"])
+        samlab.run(pictures, tmp_path / "out", sam=samlab.load_sam("tiny"), device=["cpu", "cpu"])
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow
