@@ -163,6 +163,7 @@ def test_a_run_asks_the_model_only_what_is_not_there(tmp_path) -> None:
     assert sum(asked) == 11
 
 
+@pytest.mark.slow
 def test_eight_processes_share_one_cache(tmp_path) -> None:
     """Twenty rounds of reading and writing 16 keys, with a limit that makes them evict as well."""
     command = [sys.executable, "-m", "tests.runs.sharing", str(tmp_path / "cache")]
