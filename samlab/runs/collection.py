@@ -24,9 +24,10 @@ from samlab.latent.across import (
 )
 from samlab.latent.projection import fit_projection
 from samlab.latent.vectors import unit, vectors_of
+from samlab.runs import shards
 from samlab.runs.opened import Run
+from samlab.runs.storage import write_whole
 from samlab.segments import Segments
-from samlab.tables import write_parquet
 from samlab.view.explorer import Explorer, explore
 from samlab.view.figure import count
 from samlab.view.palette import hex_color
@@ -101,7 +102,8 @@ class RunClasses:
     def to_parquet(self, path: str | os.PathLike[str]) -> Path:
         """Write image_id, segment, label and class_name of every segment; whole or not at all."""
         frame = self.to_pandas()[["image_id", "segment", "label", "class_name"]]
-        write_parquet(pa.Table.from_pandas(frame, preserve_index=False), Path(path))
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+        write_whole(Path(path), shards.to_bytes(table))
         return Path(path)
 
     def class_name(self, label: int) -> str:
