@@ -17,7 +17,7 @@ MODULES = sorted(p for p in PACKAGE.rglob("*.py"))
 FLOOR = {"segments", "masks", "images", "palette", "errors"}
 ALLOWED = {
     "cli": {"runs", "view", "pipeline", "bank", "doctor", "sam", "formats", "latent"} | FLOOR,
-    "runs": {"view", "pipeline", "bank", "doctor", "sam", "formats", "latent"} | FLOOR,
+    "runs": {"view", "pipeline", "bank", "doctor", "sam", "formats", "latent", "tables"} | FLOOR,
     "doctor": {"sam"} | FLOOR,
     "view": {"pipeline", "sam", "formats", "latent"} | FLOOR,
     "pipeline": {"sam", "formats", "latent"} | FLOOR,

@@ -52,7 +52,7 @@ class Limits:
 
 
 # How far past its threshold a score must be for a mask to be 73 % sure: the logistic function's
-# unit. About the spread of both scores among masks that people accept.
+# unit. Chosen, not measured.
 _IOU_UNIT, _STABILITY_UNIT = 0.04, 0.02
 
 
