@@ -38,7 +38,9 @@ def check_memory(sam: str = "tiny", megapixels: float = 12.0) -> Finding:
     )
     if free >= needed:
         return Finding("Memory", "ok", text)
-    smaller = [name for name in ("vit_l", "vit_b", "tiny") if needed_memory(name, megapixels) < free]
+    smaller = [
+        name for name in ("vit_l", "vit_b", "tiny") if needed_memory(name, megapixels) < free
+    ]
     if smaller and smaller[0] != _kind(sam) and _PEAK[smaller[0]] < _PEAK[_kind(sam)]:
         advice = f"{smaller[0]} would fit. Or close other notebooks, or make the pictures smaller."
     else:
