@@ -8,6 +8,7 @@ since most candidates of an automatic run are dropped by their predicted IoU alo
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -20,7 +21,7 @@ from segment_anything.modeling.transformer import TwoWayTransformer
 from torch import Tensor
 from torch.nn import functional as F
 
-from samlab.errors import InputError
+from samlab.errors import InputError, SamlabWarning
 from samlab.sam.attention import ImageTokens, SharedAttention, linear
 from samlab.sam.encoder import ImageEmbedding, resolve_dtype
 from samlab.sam.upscaling import Upscaling
@@ -207,7 +208,8 @@ class PromptDecoder:
 
     The IoU head and the hypernetworks read tokens only, so the image is upscaled just for the
     prompts of which a mask is asked for; upscaling is two matrix products with the channels last.
-    A mask prompt changes the image tokens themselves; such prompts go through `PlainDecoder`.
+    A mask prompt changes the image tokens themselves; such prompts go through `PlainDecoder`. Where
+    half precision gives NaN, it goes on in float32 with a warning.
     """
 
     def __init__(
@@ -256,12 +258,25 @@ class PromptDecoder:
         masks = slice(1, None) if multimask_output else slice(0, 1)
         step = _PROMPTS_IN_CACHE if tokens.device.type == "cpu" else count
         chunks = [self._answer(part, masks) for part in tokens.split(step)]
+        if self.dtype != torch.float32 and any(bool(c.iou.isnan().any()) for c in chunks):
+            self._leave_half_precision()
+            chunks = [self._answer(part, masks) for part in tokens.split(step)]
         return _Factored(
             iou=torch.cat([chunk.iou for chunk in chunks]),
             chunks=chunks,
             step=step,
             upscaling=self._upscaling,
         )
+
+    def _leave_half_precision(self) -> None:
+        warnings.warn(
+            f"The mask decoder gave NaN in {self.dtype}; going on in float32. "
+            "Pass dtype='float32' to do so from the start.",
+            SamlabWarning,
+            stacklevel=4,
+        )
+        self.dtype = torch.float32
+        self._open()
 
     def _answer(self, tokens: Tensor, masks: slice) -> _Chunk:
         decoder = self._sam.mask_decoder

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +11,6 @@ import numpy as np
 import torch
 from segment_anything.modeling import Sam
 
-from samlab.errors import SamlabWarning
 from samlab.sam.decoder import Decoder, Predictions, open_decoder
 from samlab.sam.encoder import ImageEmbedding
 from samlab.sam.proposals import Candidates
@@ -54,9 +52,6 @@ class Search:
         coords_torch = torch.as_tensor(coords, device=device, dtype=kind)[:, None]
         labels = torch.ones((len(ids), 1), dtype=torch.int, device=device)
         answer = self.decoder.predict(coords_torch, labels)
-        if self.dtype != torch.float32 and bool(answer.iou.isnan().any()):
-            self._leave_half_precision()
-            answer = self.decoder.predict(coords_torch, labels)
         passed = answer.iou > self.iou_floor if self.iou_floor > 0 else answer.iou > -math.inf
         index = torch.nonzero(passed)
         entries = self._masks(answer, index)
@@ -74,16 +69,6 @@ class Search:
                         "token": () if vectors is None else vectors[i],
                     }
                 )
-
-    def _leave_half_precision(self) -> None:
-        warnings.warn(
-            f"The mask decoder gave NaN in {self.dtype}; going on in float32. "
-            "Pass dtype='float32' to do so from the start.",
-            SamlabWarning,
-            stacklevel=2,
-        )
-        self.dtype = torch.float32
-        self.decoder = open_decoder(self.sam, self.embedding, dtype=self.dtype)
 
     def _masks(self, answer: Predictions, index: torch.Tensor) -> list[dict[str, Any] | None]:
         """Per row of index the mask and its measures, or None if it does not pass."""

@@ -14,7 +14,7 @@ from samlab import masks as rle_masks
 from samlab.errors import InputError, SamlabWarning
 from samlab.sam import amg, search
 from samlab.sam.amg import MaskGenerator
-from samlab.sam.decoder import PlainDecoder, open_decoder
+from samlab.sam.decoder import PlainDecoder, PromptDecoder
 from samlab.sam.encoder import ImageEmbedding, encode
 from samlab.sam.small_regions import drop_islands, fill_holes
 
@@ -284,21 +284,15 @@ def test_nan_of_half_precision_is_redone_in_float32(mini_sam, image, monkeypatch
     embedding = encode(image, mini_sam)
     expected = MaskGenerator(mini_sam, **OPTIONS).segments(image, embedding)
 
-    class Overflowing:
-        def __init__(self, decoder):
-            self.decoder = decoder
+    answer = PromptDecoder._answer
 
-        def predict(self, *prompts):
-            answer = self.decoder.predict(*prompts)
-            answer.iou = answer.iou.clone()
-            answer.iou[3] = float("nan")
-            return answer
+    def overflowing(self, tokens, masks):
+        chunk = answer(self, tokens, masks)
+        if self.dtype != torch.float32:
+            chunk.iou[-1] = float("nan")
+        return chunk
 
-    def opened(sam, embedding, dtype=None):
-        decoder = open_decoder(sam, embedding, dtype=torch.float32)
-        return decoder if dtype == torch.float32 else Overflowing(decoder)
-
-    monkeypatch.setattr(search, "open_decoder", opened)
+    monkeypatch.setattr(PromptDecoder, "_answer", overflowing)
     generator = MaskGenerator(mini_sam, **OPTIONS)
     generator.dtype = torch.bfloat16
     with pytest.warns(SamlabWarning, match=r"gave NaN in torch.bfloat16; going on in float32"):

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from segment_anything import SamPredictor
 
 from samlab import masks
-from samlab.errors import InputError
+from samlab.errors import InputError, SamlabWarning
+from samlab.sam.decoder import PromptDecoder
 from samlab.sam.encoder import encode
 from samlab.sam.load import load_sam
 from samlab.sam.prompt_checks import cell_shares, check_masks
@@ -366,3 +367,21 @@ def test_tensors_and_lists_are_taken(tiny, encoded):
     as_list = segment_points(encoded, [[50, 60]], [1], sam=tiny)
     as_tensor = segment_points(encoded, torch.tensor([[50, 60]]), torch.tensor([1]), sam=tiny)
     assert as_list.rles == as_tensor.rles
+
+
+def test_nan_of_half_precision_is_asked_again_in_float32(mini_sam, photo, monkeypatch):
+    embedding, points = encode(photo, mini_sam), np.array([[50.0, 60.0], [200.0, 90.0]])
+    expected = segment_points(embedding, points, sam=mini_sam, dtype="float32")
+    answer = PromptDecoder._answer
+
+    def overflowing(self, tokens, masks):
+        chunk = answer(self, tokens, masks)
+        if self.dtype != torch.float32:
+            chunk.iou[0] = float("nan")
+        return chunk
+
+    monkeypatch.setattr(PromptDecoder, "_answer", overflowing)
+    with pytest.warns(SamlabWarning, match=r"gave NaN in torch.bfloat16; going on in float32"):
+        got = segment_points(embedding, points, sam=mini_sam, dtype="bfloat16")
+    assert got.rles == expected.rles
+    np.testing.assert_array_equal(got.predicted_iou, expected.predicted_iou)
