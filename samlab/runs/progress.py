@@ -87,7 +87,7 @@ def _bar(total: int | None, done: int, show: bool) -> Any:
         "total": total, "initial": done, "unit": "picture", "desc": "Pictures",
         "disable": not show, "smoothing": 0.05,
     }  # fmt: skip
-    if show and not sys.stderr.isatty() and "ipykernel" not in sys.modules:
+    if show and not sys.stderr.isatty() and not _in_notebook():
         options |= {"file": _Lines(), "mininterval": _LINE_EVERY, "ascii": True, "ncols": 100}
     return tqdm(**options)
 
@@ -101,3 +101,10 @@ class _Lines:
 
     def flush(self) -> None:
         sys.stderr.flush()
+
+
+def _in_notebook() -> bool:
+    """Whether a kernel runs this; that ipykernel was imported says nothing."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return getattr(shell, "kernel", None) is not None

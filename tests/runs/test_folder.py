@@ -162,9 +162,11 @@ def test_ctrl_c_writes_what_is_done(pictures, tmp_path) -> None:
 def test_a_real_ctrl_c_ends_a_real_process_cleanly(tmp_path) -> None:
     pictures = make_pictures(tmp_path / "pictures", 200)
     code = (
-        "import sys, time\n"
+        "import signal, sys, time\n"
         "from pathlib import Path\n"
         "from tests.runs.light import light, run_light\n"
+        # Jobs in the background of a shell, as in CI, are started deaf to Ctrl-C.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "def slow(images): time.sleep(0.02); return light(images)\n"
         "run_light(Path(sys.argv[1]), Path(sys.argv[2]), work=slow,\n"
         "          on_progress=lambda state: print(state.done, flush=True))"
