@@ -151,6 +151,12 @@ def test_each_kernel_has_its_share_of_the_threads(tmp_path, photos, monkeypatch)
     assert (tmp_path / "out" / "a.jpg.html").read_text().count("threads 3") == 2
 
 
+def hear_ctrl_c() -> None:
+    """Jobs in the background of a shell, as in CI, are started deaf to Ctrl-C, and so is what they
+    start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_ctrl_c_ends_the_workers_and_leaves_an_index(tmp_path, photos):
     mark = "import os, time\nopen({!r} + str(os.getpid()), 'w').close()\n{}"
@@ -161,7 +167,9 @@ def test_ctrl_c_ends_the_workers_and_leaves_an_index(tmp_path, photos):
         sys.executable, "-m", "samlab.cli", "report", str(photos), "-o", str(tmp_path / "out"),
         "--notebook", str(notebook), "-j", "2",
     ]  # fmt: skip
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, cwd=ROOT, preexec_fn=hear_ctrl_c
+    )
     kernels: list[Path] = []
     for _ in range(600):
         kernels = list(tmp_path.glob("kernel.*"))
