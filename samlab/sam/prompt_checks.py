@@ -271,7 +271,8 @@ def cell_shares(length: int, cells: float, side: int) -> Array:
         >>> cell_shares(3, 1.5, 2).round(2).tolist()
         [[0.5, 0.5, 0.0], [0.0, 0.0, 1.0]]
     """
-    edges = np.minimum(np.arange(side + 1) * (length / cells), length)
+    # Multiplied first, an edge where the pixels end is exactly `length`: no speck is left beyond.
+    edges = np.minimum(np.arange(side + 1) * length / cells, length)
     pixels = np.arange(length)
     low = np.maximum(edges[:-1, None], pixels)
     high = np.minimum(edges[1:, None], pixels + 1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import skimage.data
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from segment_anything import SamPredictor
 
@@ -271,6 +271,7 @@ def test_a_mask_of_the_model_finds_itself_again(tiny, encoded):
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(0, 2**32 - 1), st.sampled_from([32, 64]))
+@example(37, 15, 0, 32)  # 15 / 13 * 13 is over 15 in floating point
 def test_logits_of_a_mask_are_its_share_in_each_cell(height, width, seed, side):
     """Against a brute-force mean over a 60-fold finer picture."""
     mask = np.random.default_rng(seed).random((height, width)) > 0.5
