@@ -99,11 +99,12 @@ class ShardWorker:
         columns = (batch[name].tolist() for name in ("position", "image_id", "path"))
         pictures = [Picture(*row) for row in zip(*columns, strict=True)]
         name = shard_name(pictures)
+        attempts = Attempts(self._place, name)
         done = shards.read_shard(self._place, f"{shards.PICTURES}/{name}.parquet")
         if done is not None:  # a worker wrote it and died before it could say so
+            attempts.finish()
             status = np.array(done.pictures["status"].to_pylist())
             return {"image_id": batch["image_id"], "error": status == "error"}
-        attempts = Attempts(self._place, name)
         if attempts.one_by_one:
             found = [o for p in attempts.singly(pictures) for o in self._job.outcomes([p])]
             found += attempts.victims(pictures)

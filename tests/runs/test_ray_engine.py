@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import samlab
 from samlab.errors import InputError
@@ -37,6 +38,8 @@ from tests.runs.test_processes import deadly
 
 ROOT = Path(__file__).parents[2]
 
+pytestmark = pytest.mark.xdist_group("ray")  # one Ray: a test kills whatever worker it finds
+
 
 @pytest.fixture(scope="module")
 def two_workers():
@@ -61,6 +64,15 @@ def two_workers():
 
 
 @pytest.fixture
+def one_thread():
+    """What Ray gives a worker of one CPU; sums over more threads differ in their last bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
 def pictures(tmp_path) -> Path:
     return make_pictures(tmp_path / "pictures", 40, broken=2)
 
@@ -78,21 +90,27 @@ def run_cluster(pictures: Path, out: Path, recipe: Recipe, engine: RayEngine) ->
     return states
 
 
+def actors() -> list[int]:
+    """The processes of the one Ray of these tests that are at work."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            title = (entry / "cmdline").read_bytes() if entry.name.isdigit() else b""
+        except OSError:
+            continue
+        if title.startswith(b"ray::") and b"ShardWorker" in title:
+            found.append(int(entry.name))
+    return found
+
+
 def kill_a_worker_of(out: Path, killed: list[int]) -> None:
     """SIGKILL one of the actors as soon as something is written."""
     while not ((out / "pictures").exists() and any((out / "pictures").iterdir())):
         time.sleep(0.02)
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            title = (entry / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if title.startswith(b"ray::") and b"ShardWorker" in title:
-            os.kill(int(entry.name), signal.SIGKILL)
-            killed.append(int(entry.name))
-            return
+    while not (found := actors()):
+        time.sleep(0.02)
+    os.kill(found[0], signal.SIGKILL)
+    killed.append(found[0])
 
 
 @pytest.mark.slow
@@ -131,7 +149,7 @@ def test_it_goes_on_and_leaves_a_picture_alone_that_kills_workers(
 
 
 @pytest.mark.slow
-def test_the_real_model_on_ray(tmp_path, two_workers) -> None:
+def test_the_real_model_on_ray(tmp_path, two_workers, one_thread) -> None:
     pictures = make_pictures(tmp_path / "pictures", 3, broken=1, size=48)
     options = {"points_per_side": 4, "progress": False}
     engine = RayEngine(workers=1, pictures_per_shard=2)
@@ -156,6 +174,7 @@ def test_a_worker_does_a_batch_once(pictures, tmp_path) -> None:
         before = file.stat().st_mtime_ns
         again = ShardWorker(order_for(out, LightRecipe()))(batch)
     assert file.stat().st_mtime_ns == before
+    assert not list((out / "attempts").iterdir())
     for one in (answer, again):
         assert one["image_id"].tolist() == [row["image_id"] for row in rows]
         assert one["error"].tolist() == [True, False, False, False]
