@@ -57,7 +57,8 @@ def _sensor(rng: np.random.Generator, image: Image) -> Image:
         if rng.random() < 0.4:
             clumps = cv2.GaussianBlur(noise, (0, 0), rng.uniform(0.4, 1.0))
             noise = clumps.reshape(noise.shape) * 1.5
-        image = image + noise * np.sqrt(0.4 + image / 180)
+        # Sharpening can leave values far below zero; the noise of those is none.
+        image = image + noise * np.sqrt(np.maximum(0.4 + image / 180, 0))
     return np.clip(image, 0, 255)
 
 
