@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +14,14 @@ from samlab.runs.cached import Remember
 from samlab.runs.collect import RunError, RunInterrupted, collect
 from samlab.runs.job import Job
 from samlab.runs.opened import Run, open_run
-from samlab.runs.pictures import Picture, PictureList, Pictures, file_size, list_pictures
+from samlab.runs.pictures import (
+    Picture,
+    PictureList,
+    Pictures,
+    file_sha256,
+    file_stamp,
+    list_pictures,
+)
 from samlab.runs.processes import Crew
 from samlab.runs.progress import Progress, ProgressBar
 from samlab.runs.ray_engine import RayEngine, ShardOrder, on_cluster
@@ -50,8 +58,10 @@ def run(
     """Segment many pictures and keep the results in a folder of Parquet files.
 
     The same call again goes on where the last one stopped, however it ended, and does exactly
-    what is missing. A picture that cannot be read becomes a row with its error. Memory does not
-    grow with the number of pictures, but for their names.
+    what is missing: pictures that are new, or whose file has changed (another size, or written anew
+    with another SHA-256). Pictures that are there no longer keep their rows. A picture that cannot
+    be read becomes a row with its error. Memory does not grow with the number of pictures, but for
+    their names.
 
     Args:
         pictures: A folder, a glob, a list or generator of paths, or a mapping from names to
@@ -111,7 +121,8 @@ def run(
         if first is None:  # then the model need not even be loaded
             return open_run(out)
         todo = _chain(first, todo)
-        bar = ProgressBar(listed.total, len(store.done), show=progress, on_progress=on_progress)
+        before = _done_before(listed, store)
+        bar = ProgressBar(listed.total, before, show=progress, on_progress=on_progress)
         if engine != "local":
             order = ShardOrder(
                 absolute(store.place.url),
@@ -132,16 +143,37 @@ def run(
 def missing(listed: PictureList, store: RunStore) -> Iterator[Picture]:
     """The pictures that have no result yet, in order.
 
-    One whose file has another size than when it was done has changed, and is done again.
+    One whose file has changed since it was done is done again, and one that failed as well if its
+    file is another now. A file of another size has changed; one that was written anew with the
+    same size has changed if its SHA-256 is another. URLs and generators are not compared.
     """
     if listed.total is not None and store.done:
-        store.forget([p.image_id for p in listed if _has_changed(p, store)])
+        store.forget(_changed(listed, store))
     return (picture for picture in listed if picture.image_id not in store.done)
 
 
-def _has_changed(picture: Picture, store: RunStore) -> bool:
-    status, size = store.done.get(picture.image_id, ("", 0))
-    return status == "ok" and file_size(picture.path) not in (None, size)
+def _done_before(listed: PictureList, store: RunStore) -> int:
+    """How many of these pictures have a result; others in the store may be gone by now."""
+    if listed.total is None:
+        return len(store.done)
+    return sum(picture.image_id in store.done for picture in listed)
+
+
+def _changed(listed: PictureList, store: RunStore) -> list[str]:
+    changed, doubtful = [], {}
+    for picture in listed:
+        before = store.done.get(picture.image_id)
+        size, modified = file_stamp(picture.path)
+        if before is None or not modified or (before.status != "ok" and not before.modified_ns):
+            continue
+        if size != before.bytes:
+            changed.append(picture.image_id)
+        elif modified != before.modified_ns and before.modified_ns:
+            doubtful[picture.image_id] = picture.path
+    then = store.hashes(doubtful)
+    with ThreadPoolExecutor(4) as pool:
+        now = dict(zip(doubtful, pool.map(file_sha256, doubtful.values()), strict=True))
+    return changed + [name for name in doubtful if now[name] != then[name]]
 
 
 def _outcomes(

@@ -81,6 +81,7 @@ def failed(one: Loaded, error: Exception) -> Outcome:
         image_size=_size(one),
         bytes=one.bytes,
         sha256=one.sha256,
+        modified_ns=one.modified_ns,
     )
 
 
@@ -103,6 +104,7 @@ def _good(one: Loaded, segments: object) -> Outcome:
         image_size=_size(one),
         bytes=one.bytes,
         sha256=one.sha256,
+        modified_ns=one.modified_ns,
     )
 
 

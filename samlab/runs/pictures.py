@@ -108,12 +108,25 @@ def read_picture(path: str) -> tuple[np.ndarray, int, str]:
         raise ImageError(f"'{path}' could not be read: {error.strerror or error}.") from error
 
 
-def file_size(path: str) -> int | None:
-    """Bytes of a file on this machine; None for a URL and where there is no file."""
+def file_stamp(path: str) -> tuple[int, int]:
+    """Size in bytes of a file on this machine and when it was written, in nanoseconds since 1970.
+
+    Two zeros for a URL and where there is no file.
+    """
     try:
-        return None if "://" in path else os.stat(path).st_size
+        found = None if "://" in path else os.stat(path)
     except OSError:
-        return None
+        found = None
+    return (0, 0) if found is None else (found.st_size, found.st_mtime_ns)
+
+
+def file_sha256(path: str) -> str:
+    """SHA-256 of a file; "" where it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
 
 
 def _read_remote(url: str) -> tuple[np.ndarray, int, str]:

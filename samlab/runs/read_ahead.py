@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from samlab.errors import SamlabError
-from samlab.runs.pictures import Picture, read_picture
+from samlab.runs.pictures import Picture, file_stamp, read_picture
 
 #: Pictures that were read and wait for the model may take this much memory.
 WAITING_BYTES = 512 * 2**20
@@ -25,6 +25,7 @@ class Loaded:
     array: np.ndarray | None = None
     bytes: int = 0
     sha256: str = ""
+    modified_ns: int = 0
     error: Exception | None = None
 
 
@@ -57,11 +58,13 @@ def read_ahead(
 
 def load(picture: Picture) -> Loaded:
     """Read one picture; what is wrong with it is part of the answer."""
+    # Before it is read: a file that is replaced meanwhile then counts as changed, not as done.
+    size, modified = file_stamp(picture.path)
     try:
         array, size, digest = read_picture(picture.path)
     except (SamlabError, OSError, MemoryError) as error:
-        return Loaded(picture, error=error)
-    return Loaded(picture, array, size, digest)
+        return Loaded(picture, bytes=size, modified_ns=modified, error=error)
+    return Loaded(picture, array, size, digest, modified)
 
 
 def _waiting_bytes(waiting: Iterable[Future[Loaded]]) -> int:

@@ -41,8 +41,11 @@ PICTURE_SCHEMA = pa.schema(
         ("seconds", pa.float64()),
         ("error_type", pa.string()),
         ("error", pa.string()),
+        ("modified_ns", pa.int64()),  # when the file was written, nanoseconds since 1970; 0 unknown
     ]
 )
+_LATER = {"modified_ns": 0}
+"""Columns of pictures that older runs lack, and what stands in for them."""
 
 
 def _nothing() -> dict[str, np.ndarray]:
@@ -60,9 +63,10 @@ class Outcome:
         error: The message; "" where it went well.
         error_type: Name of the exception's class.
         image_size: (H, W) in pixels; (0, 0) where the picture could not be read.
-        bytes: Size of the file; 0 where it could not be read.
-        sha256: Of the file.
+        bytes: Size of the file; 0 where it is not known.
+        sha256: Of the file; "" where it could not be read.
         seconds: Spent on it, reading not included.
+        modified_ns: When the file was written, nanoseconds since 1970; 0 where it is not known.
     """
 
     picture: Picture
@@ -74,6 +78,7 @@ class Outcome:
     bytes: int = 0
     sha256: str = ""
     seconds: float = 0.0
+    modified_ns: int = 0
 
     def row(self) -> dict[str, Any]:
         """The picture's row."""
@@ -91,6 +96,7 @@ class Outcome:
             "seconds": self.seconds,
             "error_type": self.error_type,
             "error": self.error,
+            "modified_ns": self.modified_ns,
         }
 
     def table(self) -> pa.Table | None:
@@ -172,6 +178,10 @@ def read_shard(place: Place, pictures_file: str) -> Shard | None:
     except FileNotFoundError:
         return None
     pictures = from_bytes(data, f"{place.url}/{pictures_file}")
+    for later, value in _LATER.items():
+        if later not in pictures.column_names:
+            filled = pa.array([value] * len(pictures), PICTURE_SCHEMA.field(later).type)
+            pictures = pictures.append_column(later, filled)
     missing = [n for n in PICTURE_SCHEMA.names if n not in pictures.column_names]
     if missing or _KEY not in (pictures.schema.metadata or {}):
         raise FormatError(

@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -34,17 +34,25 @@ _DAMAGED = "damaged"
 _HOUR = 3600.0
 
 
+class Done(NamedTuple):
+    """What is remembered of a picture that is done: enough to see that its file has changed."""
+
+    status: str
+    bytes: int
+    modified_ns: int
+
+
 class RunStore:
     """The results of a run, for writing. Open one with `RunStore.open`, close it at the end.
 
     Attributes:
         place: Where it is.
-        done: image_id -> (status, bytes of its file) of every picture that counts as done.
+        done: image_id -> `Done`, for every picture that counts as done.
     """
 
     def __init__(self, place: Place, lock: WriterLock | None) -> None:
         self.place = place
-        self.done: dict[str, tuple[str, int]] = {}
+        self.done: dict[str, Done] = {}
         self._lock = lock
         self._count = 0
 
@@ -105,9 +113,22 @@ class RunStore:
         self, rows: list[dict[str, Any]], tables: list[pa.Table], name: str | None = None
     ) -> None:
         """The same for rows and tables made before; see `Outcome`."""
-        shards.write_shard(self.place, name or self._new_name(), rows, tables)
+        shards.write_shard(self.place, name or self.new_name(), rows, tables)
         for row in rows:
-            self.done[row["image_id"]] = (row["status"], row["bytes"])
+            self.done[row["image_id"]] = Done(row["status"], row["bytes"], row["modified_ns"])
+
+    def new_name(self) -> str:
+        """A name for a shard that no other has."""
+        self._count += 1
+        return f"part-{self._count:06d}-{secrets.token_hex(4)}"
+
+    def hashes(self, image_ids: Collection[str]) -> dict[str, str]:
+        """SHA-256 of the files of some pictures as they were when they were done."""
+        found: dict[str, str] = {}
+        for shard in read_shards(self.place) if image_ids else ():
+            rows = shards.only(shard.pictures, list(image_ids))
+            found.update(zip(*(rows[c].to_pylist() for c in ("image_id", "sha256")), strict=True))
+        return found
 
     def forget(self, image_ids: Collection[str]) -> None:
         """Take pictures out of the results, so that they are done again."""
@@ -124,10 +145,6 @@ class RunStore:
 
     # -- inside -------------------------------------------------------------------------------
 
-    def _new_name(self) -> str:
-        self._count += 1
-        return f"part-{self._count:06d}-{secrets.token_hex(4)}"
-
     def _tidy(self, retry_errors: bool) -> None:
         """Read what is done and remove what does not count."""
         if isinstance(self.place, LocalFolder):
@@ -143,10 +160,10 @@ class RunStore:
                 if name.endswith(".parquet") and name not in committed:
                     self.place.remove(name)
         for shard, kept in choose(found):
-            columns = [shard.pictures[c].to_pylist() for c in ("image_id", "status", "bytes")]
-            rows = {i: (status, size) for i, status, size in zip(*columns, strict=True)}
+            columns = [shard.pictures[c].to_pylist() for c in ("image_id", *Done._fields)]
+            rows = {i: Done(*values) for i, *values in zip(*columns, strict=True)}
             if retry_errors:
-                kept = [i for i in kept if rows[i][0] == "ok"]
+                kept = [i for i in kept if rows[i].status == "ok"]
             if len(kept) < len(columns[0]):
                 self._rewrite(shard, kept)
             self.done.update((i, rows[i]) for i in kept)
@@ -168,7 +185,7 @@ class RunStore:
                 name = shard.segments_file
                 segments = shards.from_bytes(self.place.read(name), f"{self.place.url}/{name}")
                 segments = shards.only(segments, kept)
-            shards.write_tables(self.place, self._new_name(), pictures, segments)
+            shards.write_tables(self.place, self.new_name(), pictures, segments)
         self.place.remove(shard.pictures_file)
         self.place.remove(shard.segments_file)
 
@@ -263,21 +280,29 @@ def _check_settings(place: Place, settings: Mapping[str, Any]) -> None:
                 f"Expected an empty folder or an earlier run, but '{place.url}' has results and no "
                 f"{ABOUT}. Choose another folder."
             )
-        about = {
-            "format": FORMAT,
-            "version": FORMAT_VERSION,
-            "settings": wanted,
-            "versions": {name: version(name) for name in ("samlab", "numpy", "pyarrow")},
-            "begun": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        place.write(ABOUT, json.dumps(about, indent=2).encode())
+        _begin(place, wanted)
         return
     differences = list(_differences(about["settings"], wanted))
-    if differences:
+    if differences and not place.names(shards.PICTURES):
+        # An earlier call ended before its first result, perhaps for a setting put right now.
+        _begin(place, wanted)
+    elif differences:
         raise InputError(
             f"'{place.url}' holds a run with other settings: {'; '.join(differences)}. Use the "
             "same settings to go on with it, or choose another folder."
         )
+
+
+def _begin(place: Place, settings: Any) -> None:
+    """Describe a new run."""
+    about = {
+        "format": FORMAT,
+        "version": FORMAT_VERSION,
+        "settings": settings,
+        "versions": {name: version(name) for name in ("samlab", "numpy", "pyarrow")},
+        "begun": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    place.write(ABOUT, json.dumps(about, indent=2).encode())
 
 
 def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:

@@ -210,10 +210,24 @@ def test_a_resume_does_exactly_what_is_missing(pictures, tmp_path) -> None:
 
 def test_failed_pictures_are_left_alone_until_asked(pictures, tmp_path) -> None:
     out = tmp_path / "out"
+
+    def stopped(images):
+        raise RuntimeError("not today")
+
+    model_fails = [pictures / "00001.png", pictures / "00002.png"]
+    first = run_light({p.name: p for p in model_fails}, out, work=stopped)
+    assert first.errors["error"].tolist() == ["not today"] * 2
+    assert len(run_light(pictures, out).errors) == 4
+    again = run_light(pictures, out, retry_errors=True)
+    assert again.errors["image_id"].tolist() == ["00000.png", "00011.png"]
+    assert len(pd.read_parquet(out / "pictures")) == 12
+
+
+def test_a_broken_picture_is_done_when_it_was_mended(pictures, tmp_path) -> None:
+    out = tmp_path / "out"
     assert len(run_light(pictures, out).errors) == 2
     shutil.copy(pictures / "00001.png", pictures / "00000.png")
-    assert len(run_light(pictures, out).errors) == 2
-    again = run_light(pictures, out, retry_errors=True)
+    again = run_light(pictures, out)
     assert again.errors["image_id"].tolist() == ["00011.png"]
     assert again.pictures["status"].tolist() == ["ok"] * 11 + ["error"]
     assert again.segments("00000.png").rles == again.segments("00001.png").rles
