@@ -1,21 +1,22 @@
 """The journal: every act is on the disk before it is seen, as one line of JSON, appended.
 
 Nothing that was done is lost when the kernel is killed: a line that was cut short is the act that
-was never confirmed, and is taken off when the journal is opened again.
+was never confirmed, and is taken off when the journal is opened again. What a damaged disk does to
+other lines is the matter of annotation_replay.py.
 """
 
 from __future__ import annotations
 
-import json
+import errno
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-from samlab.errors import FormatError, InputError, SamlabError
+from samlab.errors import InputError
+from samlab.view.annotation_replay import VERSION, line_of, replayed
 from samlab.view.annotation_state import Act, Annotations, Change
 
-_VERSION = 1
 NAME = "annotations.jsonl"
 
 
@@ -28,19 +29,21 @@ class Journal:
     Attributes:
         annotations: What all acts so far come to.
         path: The file.
-        notes: Sentences about lines that could not be read.
+        note: A sentence about lines that could not be read, "" where all could.
+        lost_names: Classes whose names were in such lines.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.annotations = Annotations()
         self.path = Path(folder) / NAME
-        self.notes: list[str] = []
+        self.note = ""
+        self.lost_names: tuple[int, ...] = ()
         self._lock = threading.RLock()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._size = self._replay() if self.path.exists() else 0
             if self._size == 0:
-                self._append({"act": "journal", "version": _VERSION})
+                self._append({"act": "journal", "version": VERSION})
         except OSError as error:
             raise InputError(
                 f"Annotations could not be kept in '{folder}': {error.strerror or error}. Choose "
@@ -55,9 +58,10 @@ class Journal:
                 written to it.
         """
         with self._lock:
+            after = self.annotations.last
             change = self.annotations.apply(act)
             try:
-                self._append(_with_ids(act, change))
+                self._append({**_whole(act, change), "after": after})
             except (OSError, InputError) as error:
                 self._revert(act)
                 if isinstance(error, InputError):
@@ -76,53 +80,40 @@ class Journal:
             self.annotations.forget_undone()
 
     def _append(self, act: Act) -> None:
-        line = (json.dumps(act, allow_nan=False, separators=(",", ":")) + "\n").encode("utf-8")
-        with self.path.open("ab") as file:
+        line = line_of(act)
+        with self.path.open("ab", buffering=0) as file:
             if file.tell() != self._size:
                 raise InputError(
                     f"'{self.path}' was changed by another annotator, and the last act was not "
                     "kept. Close the other one, then run this cell again."
                 )
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
+            try:
+                if file.write(line) != len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fsync(file.fileno())
+            except OSError:
+                with suppress(OSError):
+                    file.truncate(self._size)  # no half line in the way of the next one
+                raise
         self._size += len(line)
 
     def _replay(self) -> int:
         """Read all lines; returns the size of the file without a last line cut short."""
         data = self.path.read_bytes()
         whole = data.rfind(b"\n") + 1
+        self.annotations, damage = replayed(data[:whole], self.path)
+        self.note, self.lost_names = damage.told(self.path), damage.lost_names(self.annotations)
         if whole < len(data):
             with self.path.open("r+b") as file:
                 file.truncate(whole)
-        for number, line in enumerate(data[:whole].splitlines(), 1):
-            try:
-                self._take(json.loads(line), number)
-            except FormatError:
-                raise
-            except (ValueError, KeyError, TypeError, AttributeError, SamlabError) as error:
-                self.notes.append(f"Line {number} of '{self.path}' was left out: {error}")
         return whole
 
-    def _take(self, act: Any, number: int) -> None:
-        if number == 1:
-            version = act.get("version") if isinstance(act, dict) else None
-            if not isinstance(version, int) or act.get("act") != "journal":
-                raise FormatError(
-                    f"Expected annotations of samlab in '{self.path}', its first line is not "
-                    "theirs. Choose another folder as out=."
-                )
-            if version > _VERSION:
-                raise FormatError(
-                    f"Expected annotations of version {_VERSION} or lower in '{self.path}', got "
-                    f"{version}: a newer samlab wrote them. Upgrade samlab."
-                )
-            return
-        self.annotations.apply(act)
 
-
-def _with_ids(act: Act, change: Change) -> Act:
-    """The act with the ids that its new masks were given, so that a line stands for itself."""
+def _whole(act: Act, change: Change) -> Act:
+    """The act with its number and the ids of its new masks, so that a line stands for itself."""
+    if act["act"] in ("undo", "redo"):
+        return act
+    act = {**act, "n": change.number}
     if act["act"] != "add":
         return act
     ids = [number for _, number in change.masks]

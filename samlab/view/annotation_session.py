@@ -61,11 +61,12 @@ class Session:
         self.workshop = Workshop(sam, queue.read)
         self.at: int | None = None
         self.pixels = np.full((1, 1, 3), 255, np.uint8)
-        self.note = " ".join(journal.notes)
+        self.note = journal.note
         self._filling = threading.Lock()
         self._proposals: list[Proposal] = []
         self._prompt: dict[str, Any] = {"points": [], "box": None}
-        self.add_classes(checked_names(classes), fixed=True)
+        self._find_lost_names(checked_names(classes))
+        self.add_classes(classes, fixed=True)
         self.go(first=True)
 
     @property
@@ -219,6 +220,21 @@ class Session:
         if new:
             act = {"act": "classes", "names": [*old, *new]}
             self.journal.do({**act, "fixed": True} if fixed else act)
+
+    def _find_lost_names(self, given: Sequence[str]) -> None:
+        """Where the journal has lost names of classes: take those that were given, by place."""
+        names, before = list(self.annotations.classes), self.annotations.classes
+        for label in self.journal.lost_names:
+            if label < len(given) and given[label] not in names:
+                names[label] = given[label]
+        if tuple(names) != before:
+            self.journal.do({"act": "classes", "names": names, "fixed": True})
+            found = [name for name in names if name not in before]
+            self.note += f" Taken from classes=, by their places: {', '.join(found)}."
+        left = [name for i, name in enumerate(names) if i in self.journal.lost_names]
+        left = [name for name in left if name in before]
+        if left:
+            self.note += f" To be named anew: {', '.join(left)}."
 
     def rename(self, label: int, name: str) -> None:
         """Give a class another name."""

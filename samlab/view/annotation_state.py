@@ -10,6 +10,10 @@ An act is a plain dict, as a line of the journal has it (annotation_journal.py):
 | `drop` | `image`, `ids` |
 | `done` | `image`, `size`, `value` |
 | `undo`, `redo` | |
+
+In the journal an act also has its own number `n`, and every line has `after`: the number of the act
+that was the last one not undone when it was written. So a line tells what came before it, and one
+that is damaged does not change what the others mean.
 """
 
 from __future__ import annotations
@@ -79,6 +83,7 @@ class Change:
     classes: tuple[tuple[str, ...], tuple[str, ...]] | None = None
     done: tuple[tuple[int, int] | None, tuple[int, int] | None] | None = None
     filled: tuple[bool, bool] | None = None
+    number: int = 0
 
 
 class Annotations:
@@ -96,6 +101,8 @@ class Annotations:
         self.filled: set[str] = set()
         self._masks: dict[str, dict[int, Mask]] = {}
         self._next = 0
+        self._numbers = 0  # the highest number of an act so far
+        self._base = 0  # the number of the act that ended what can be undone
         self._past: list[Change] = []
         self._future: list[Change] = []
 
@@ -140,6 +147,11 @@ class Annotations:
         """Whether there is an undone act to do again."""
         return bool(self._future)
 
+    @property
+    def last(self) -> int:
+        """Number of the last act that is not undone."""
+        return self._past[-1].number if self._past else self._base
+
     # -- changing -----------------------------------------------------------------------------
 
     def apply(self, act: Act) -> Change:
@@ -160,13 +172,38 @@ class Annotations:
         if kind not in makers:
             raise InputError(f"Expected an act out of {', '.join(makers)}; got {kind!r}.")
         change = makers[kind](act)
+        change.number = int(act.get("n") or self._numbers + 1)
         self._put(change, 1)
-        self._future.clear()
+        self._remember(change)
         if act.get("fixed"):
             self._past.clear()
-        else:
-            self._past.append(change)
+            self._base = change.number
         return change
+
+    def _remember(self, change: Change) -> None:
+        self._numbers = max(self._numbers, change.number)
+        self._future.clear()
+        self._past.append(change)
+
+    def return_to(self, number: int) -> None:
+        """Undo or redo until `number` is the last act; for reading a journal with damaged lines.
+
+        An act that nothing is known of is taken as one that changed nothing, so that undoing it
+        does not take back another one.
+        """
+        if number in {self._base, *(change.number for change in self._past)}:
+            while self.last != number:
+                self.apply({"act": "undo"})
+        elif number in {change.number for change in self._future}:
+            while self.last != number:
+                self.apply({"act": "redo"})
+        else:
+            self._remember(Change(number=number))
+
+    def name_up_to(self, label: int) -> None:
+        """See that there are classes up to this one, where the act that named them is lost."""
+        while len(self.classes) <= label:
+            self.classes = (*self.classes, lost_name(len(self.classes)))
 
     def forget_undone(self) -> None:
         """Nothing can be done again."""
@@ -273,6 +310,11 @@ class Annotations:
         image, (height, width) = str(act["image"]), act["size"]
         size = (int(height), int(width)) if act.get("value", True) else None
         return Change(image, done=(self.done.get(image), size))
+
+
+def lost_name(label: int) -> str:
+    """What a class is called whose name is lost."""
+    return f"class {label + 1} (its name is lost)"
 
 
 def checked_names(names: Iterable[Any]) -> tuple[str, ...]:

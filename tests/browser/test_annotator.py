@@ -162,4 +162,4 @@ def test_questions_undo_and_errors_in_the_page(notebook: Any, tmp_path: Path) ->
     assert banner.inner_text() == "Expected every class name once, got red twice."
     kept(page, 1)
     lines = (tmp_path / "out" / "annotations.jsonl").read_text().splitlines()
-    assert json.loads(lines[-1]) == {"act": "redo"}
+    assert json.loads(lines[-1])["act"] == "redo"

@@ -21,7 +21,7 @@ from samlab.view.annotation_proposals import (
 )  # fmt: skip
 from samlab.view.annotation_queue import Queue
 from samlab.view.annotation_session import Session
-from tests.view.annotation_data import disc, folder_of
+from tests.view.annotation_data import add, disc, folder_of, square
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +135,32 @@ def test_a_bank_leaves_out_parts_of_the_same_class(tmp_path: Path, sam: object) 
 
 
 # -- session --------------------------------------------------------------------------------------
+
+
+def test_lost_names_of_classes_are_taken_from_those_given_again(
+    tmp_path: Path, sam: object
+) -> None:
+    one = session(tmp_path, sam, classes=["red", "green"])
+    for i, name in enumerate(("<blue>", "grey")):
+        one.journal.do(add("a.png", {**square(9 * i, 1), "label": i}))
+        one.add_classes([name])
+        one.journal.do(add("a.png", {**square(9 * i, 20), "label": 2 + i}))
+    lines = one.journal.path.read_bytes().splitlines(keepends=True)
+    for number in (1, 3, 6):  # all lines that name classes
+        assert b'"classes"' in lines[number]
+        lines[number] = lines[number][:30] + b"\n"
+    one.journal.path.write_bytes(b"".join(lines))
+    again = session(tmp_path, sam, classes=["red", "green"])
+    third, fourth = "class 3 (its name is lost)", "class 4 (its name is lost)"
+    assert again.annotations.classes == ("red", "green", third, fourth)
+    assert [mask.label for mask in again.annotations.masks("a.png")] == [0, 2, 1, 3]
+    assert again.note == (
+        f"Lines 2, 4 and 7 of '{one.journal.path}' are damaged and were left out; everything else "
+        f"is there. Taken from classes=, by their places: red, green. To be named anew: {third}, "
+        f"{fourth}."
+    )
+    again.rename(2, "blue")
+    assert session(tmp_path, sam, classes=["red", "green"]).annotations.classes[2] == "blue"
 
 
 def test_assisted_work_survives_a_new_start(tmp_path: Path, sam: object) -> None:

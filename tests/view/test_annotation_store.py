@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def test_what_is_read_again_is_what_was_there(
             history.append(told(journal.annotations))
     again = Journal(folder)
     assert told(again.annotations) == history[-1]
-    assert again.notes == []
+    assert again.note == ""
     assert again.annotations.can_undo == journal.annotations.can_undo
     # Killed while the last line was being written: that act is lost, and nothing else.
     data = journal.path.read_bytes()
@@ -171,16 +172,163 @@ def test_acts_that_do_not_fit(act: dict[str, Any], message: str) -> None:
     assert told(state) == before
 
 
+def damaged(path: Path, line: int, how: str = "cut") -> None:
+    """Damage one line of a journal, counted from 1, the way a disk or an editor does."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    old = lines[line - 1]
+    lines[line - 1] = {
+        "cut": old[: len(old) // 2] + b"\n",
+        "zeros": b"\0" * (len(old) - 1) + b"\n",
+        "flipped": old.replace(b'"after"', b'"bfter"').replace(b'"version"', b'"wersion"'),
+        "joined": old[:-1] + b"\x07",
+        "empty": b"\n",
+    }[how]
+    path.write_bytes(b"".join(lines))
+
+
 def test_a_damaged_line_is_left_out_and_told(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     for x in (1, 5, 9):
         journal.do(add("a.png", square(x, x)))
-    lines = journal.path.read_text().splitlines()
-    lines[2] = lines[2][:40]
-    journal.path.write_text("\n".join([*lines, ""]))
+    damaged(journal.path, 3)
+    before = journal.path.read_bytes()
     again = Journal(tmp_path)
     assert [mask.id for mask in again.annotations.masks("a.png")] == [0, 2]
-    assert again.notes[0].startswith(f"Line 3 of '{tmp_path / NAME}' was left out: ")
+    assert again.note == (
+        f"Line 3 of '{tmp_path / NAME}' is damaged and was left out (about 'a.png': look there); "
+        "everything else is there."
+    )
+    assert journal.path.read_bytes() == before, "what is left of the line may still be of use"
+    # Undoing goes back over what is missing, and takes back nothing else.
+    for expected in ([0], [0], []):
+        again.do({"act": "undo"})
+        assert [mask.id for mask in again.annotations.masks("a.png")] == expected
+
+
+@pytest.mark.parametrize("how", ["cut", "zeros", "flipped"])
+def test_an_undo_after_a_damaged_line_takes_back_nothing_else(tmp_path: Path, how: str) -> None:
+    journal = Journal(tmp_path)
+    for x in (1, 5, 9):
+        journal.do(add("a.png", square(x, x)))
+    journal.do({"act": "undo"})
+    journal.do({"act": "undo"})
+    damaged(journal.path, 3, how)  # the second mask, which was then undone
+    again = Journal(tmp_path)
+    assert [mask.id for mask in again.annotations.masks("a.png")] == [0]
+    assert "is damaged and was left out" in again.note
+
+
+def test_a_damaged_undo_or_redo_does_not_change_what_follows(tmp_path: Path) -> None:
+    for line in (3, 4):
+        journal = Journal(tmp_path / str(line))
+        journal.do(add("a.png", square(1, 1)))
+        journal.do({"act": "undo"})
+        journal.do({"act": "redo"})
+        journal.do(add("a.png", square(9, 9)))
+        damaged(journal.path, line)
+        again = Journal(tmp_path / str(line))
+        assert told(again.annotations) == told(journal.annotations)
+
+
+@settings(
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    acts=acts(), line=st.integers(2, 20), how=st.sampled_from(["cut", "zeros", "flipped", "joined"])
+)
+def test_of_a_journal_with_a_damaged_line_nothing_else_is_lost(
+    acts: list[dict[str, Any]], line: int, how: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("journal")
+    journal = Journal(folder)
+    for act in acts:
+        with suppress(InputError):
+            journal.do(act)
+    lines = [json.loads(text) for text in journal.path.read_text().splitlines()]
+    if line >= len(lines):  # the last one is another matter: nothing tells what came after it
+        return
+    lost = lines[line - 1]
+    damaged(journal.path, line, how)
+    again = Journal(folder)
+    if how == "joined":  # only the end of the line was damaged: it can be read
+        assert told(again.annotations) == told(journal.annotations)
+        return
+    assert again.note.startswith(f"Line {line} of '{journal.path}' is damaged and was left out")
+    assert again.note.endswith("everything else is there.")
+    gone = {mask["id"] for mask in lost.get("masks", [])} | set(lost.get("ids", []))
+    for image in ("a.png", "b.png"):
+        now = {mask.id: mask for mask in again.annotations.masks(image)}
+        for mask in journal.annotations.masks(image):
+            assert mask.id in gone or now.get(mask.id) == mask
+        known = {mask.id for mask in journal.annotations.masks(image)}
+        assert set(now) - known <= gone, "what was undone or dropped stays away"
+    assert len(again.annotations.classes) >= len(journal.annotations.classes) - (
+        len(lost["names"]) if lost["act"] == "classes" else 0
+    )
+    assert again.annotations.done == journal.annotations.done or lost["act"] == "done"
+    # And it goes on from here.
+    again.do(add("b.png", square(2, 2)))
+    assert told(Journal(folder).annotations) == told(again.annotations)
+
+
+def test_masks_stay_where_the_names_of_their_classes_are_lost(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.do({"act": "classes", "names": ["car", "tree"], "fixed": True})
+    journal.do(add("a.png", {**square(1, 1), "label": 1}))
+    damaged(journal.path, 2)
+    again = Journal(tmp_path)
+    assert [mask.label for mask in again.annotations.masks("a.png")] == [1]
+    assert again.annotations.classes == ("class 1 (its name is lost)", "class 2 (its name is lost)")
+    assert again.lost_names == (0, 1)
+
+
+def test_a_damaged_first_line_and_empty_lines_do_no_harm(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.do(add("a.png", square(1, 1)))
+    journal.do({"act": "done", "image": "a.png", "size": [*SIZE]})
+    damaged(journal.path, 1)
+    again = Journal(tmp_path)
+    assert told(again.annotations) == told(journal.annotations)
+    assert again.note.startswith(f"Line 1 of '{journal.path}' is damaged")
+    journal.path.write_text(journal.path.read_text().replace("\n", "\n\n"))
+    assert told(Journal(tmp_path).annotations) == told(journal.annotations)
+
+
+def test_many_damaged_lines_are_one_sentence(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    for x in range(10):
+        journal.do(add(f"{x}.png", square(x, x)))
+    for line in range(2, 9):
+        damaged(journal.path, line, "zeros" if line < 7 else "cut")
+    assert Journal(tmp_path).note == (
+        f"Lines 2, 3, 4, 5, 6 and 2 more of '{journal.path}' are damaged and were left out (about "
+        "'5.png' and '6.png': look there); everything else is there."
+    )
+
+
+def test_a_line_that_does_not_fit_is_told_with_its_reason(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    with journal.path.open("a") as file:
+        file.write('{"act": "set", "image": "a.png", "ids": [7], "label": 0}\n{"act": "x"}\n')
+    assert Journal(tmp_path).note == (
+        f"Line 2 of '{journal.path}' does not fit the lines before it and was left out: Expected "
+        "masks of 'a.png', it has none with the ids [7]. Another one does not fit either."
+    )
+
+
+def test_a_half_written_line_is_taken_off_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path)
+    journal.do(add("a.png", square(1, 1)))
+    before = journal.path.read_bytes()
+    with monkeypatch.context() as patched:
+        patched.setattr("os.fsync", _full_disk)
+        with pytest.raises(InputError, match="No space left on device"):
+            journal.do(add("a.png", square(9, 9)))
+    assert journal.path.read_bytes() == before
+    journal.do(add("a.png", square(9, 9)))
+    assert told(Journal(tmp_path).annotations) == told(journal.annotations)
 
 
 def test_two_annotators_do_not_write_over_each_other(tmp_path: Path) -> None:
@@ -207,7 +355,7 @@ def test_what_cannot_be_written_is_not_done(
     assert not journal.annotations.can_redo
 
 
-def _full_disk(self: Path, *_: Any, **__: Any) -> None:
+def _full_disk(*_: Any, **__: Any) -> None:
     raise OSError(28, "No space left on device")
 
 
@@ -229,8 +377,10 @@ def test_lines_are_json_that_stands_for_itself(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "new" / "folder")
     journal.do(add("a.png", square(1, 1), square(9, 9)))
     header, line = journal.path.read_text().splitlines()
-    assert json.loads(header) == {"act": "journal", "version": 1}
-    assert [mask["id"] for mask in json.loads(line)["masks"]] == [0, 1]
+    assert header.startswith('{"act":"journal","version":1,"crc":')
+    act = json.loads(line)
+    assert [mask["id"] for mask in act["masks"]] == [0, 1]
+    assert (act["n"], act["after"]) == (1, 0)
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="Choose another folder as out="):
         Journal(tmp_path / "file")
