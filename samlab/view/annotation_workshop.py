@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from samlab.errors import SamlabError
-
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
 
@@ -92,7 +90,7 @@ class Workshop:
         def work() -> None:
             try:
                 self.get(name)
-            except (SamlabError, RuntimeError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 (a thread has no one else to tell)
                 then(error)
             else:
                 then(None)

@@ -13,7 +13,7 @@ import numpy as np
 import traitlets
 
 from samlab import masks
-from samlab.errors import InputError, SamlabError
+from samlab.errors import InputError
 from samlab.formats.export import export
 from samlab.formats.gather import WriteReport
 from samlab.segments import Segments
@@ -229,7 +229,7 @@ class Annotator(Bench):
                 self.status = "proposing"
             try:
                 self.session.fill(name)
-            except (SamlabError, RuntimeError, OSError) as problem:
+            except Exception as problem:  # noqa: BLE001 (a thread has no one else to tell)
                 error = problem
         if name != self.session.name:
             return  # somebody went on in the meantime
@@ -332,7 +332,7 @@ class Annotator(Bench):
     def _run(self) -> None:
         try:
             self.session.run(told=lambda done, total: self._show(), stop=self._stop.is_set)
-        except (SamlabError, RuntimeError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 (a thread has no one else to tell)
             self.session.note = told_error(error)
         finally:
             self.running = False

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import traitlets
 
-from samlab.errors import InputError, SamlabError
+from samlab.errors import InputError
 from samlab.images import ImageLike, read_image
 from samlab.segments import Segments
 from samlab.view.canvas import still_scale
@@ -235,7 +235,7 @@ class Prompter(Bench):
 
                 self._embedding = encode(self._pixels, self._sam())
                 self.status = "ready"
-            except (SamlabError, RuntimeError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 (a thread has no one else to tell)
                 self.answer = {"text": f"{type(error).__name__}: {error}"}
                 self.status = "failed"
 
