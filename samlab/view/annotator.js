@@ -24,7 +24,7 @@ function renderAnnotator({ model, el }) {
   const root = makeRoot("sl-annotator");
   const banner = createBanner(root);
   const prompting = createPrompting({ scene: () => scene, canvas: () => canvas,
-    send: (message) => model.send(message), ready: () => model.get("status") === "ready",
+    send: (message) => model.send(message), ready: () => ["ready", "failed"].includes(model.get("status")),
     say: banner.show, hush: banner.hide, changed: show, key: () => "W: next" });
   const view = annotatorLayout();
   root.append(...view.parts);

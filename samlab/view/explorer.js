@@ -94,6 +94,8 @@ function renderExplorer({ model, el }) {
       () => edit(mergeClasses(now.labels, [...selected]))),
     split: action("New class", "Take the selected segments out into a class of their own",
       () => edit(splitClass(now.labels, [...selected]))),
+    part: action("Split", "Cluster the selected segments' classes again, with a smaller eps",
+      () => splitting.begin()),
     noise: action("To noise", "The selected segments belong to no class",
       () => edit(toNoise(now.labels, [...selected]))),
   };
@@ -102,7 +104,14 @@ function renderExplorer({ model, el }) {
   }
   const selection = make("span", { class: "sl-summary" });
   classPanel.append(make("header", { class: "sl-panel-head" }, make("h3", { text: "Classes" }),
-    selection, make("div", { class: "sl-tools" }, ...Object.values(actions))));
+    selection, make("div", { class: "sl-tools" }, actions.merge, actions.part, actions.split,
+      actions.noise)));
+  const splitting = createSplitting(classPanel, {
+    sweep: () => sweep, now: () => now, name: (label) => className(names, label),
+    classes: () => [...touched()].filter((label) => label >= 0), say: banner.show,
+    begin: (labels) => change({ labels, edited: true }, { splitting: true }), done: tell,
+    preview: (labels) => change({ labels, edited: true }, { remember: false, splitting: true }),
+    cancel: () => travel(past, []) });
   const table = createTable(classPanel, { pick: pickClass, rename: renameClass, hide: hideClass,
     hover: () => {} });
 
@@ -117,11 +126,15 @@ function renderExplorer({ model, el }) {
   function colourOf(id) {
     return css(now.labels[id]);
   }
+  function touched() {
+    return new Set([...selected].map((id) => now.labels[id]));
+  }
   function describe(id, stack) {
     return segmentFacts(scene, id, className(names, now.labels[id]), stack);
   }
 
-  function change(next, { remember = true } = {}) {
+  function change(next, { remember = true, splitting: here = false } = {}) {
+    if (!here) splitting.close();
     if (remember) {
       past.push({ now, sweep });
       if (past.length > 100) past.shift();
@@ -166,6 +179,7 @@ function renderExplorer({ model, el }) {
     model.send({ kind: "recluster", settings: chosen });
   }
   function travel(from, to) {
+    splitting.close();
     if (from.length === 0) return;
     to.push({ now, sweep });
     ({ now, sweep } = from.pop());
@@ -208,13 +222,12 @@ function renderExplorer({ model, el }) {
   }
 
   // -- painting ------------------------------------------------------------------------------
-  // Classes that no radius gives leave the field empty; in grey, the radius to begin with.
   function showValue() {
     const given = now.value === null;
     number.value = given ? "" : shortNumber(now.value, 4);
-    number.placeholder = given && sweep.suggested !== null ? shortNumber(sweep.suggested, 4) : "";
-    number.title = given ? "These classes were given. Type a number, or move the slider, to " +
-      "cluster anew" : "";
+    number.placeholder = given ? "none" : "";
+    number.title = given ? "These classes were given, and no radius gives them. Type a number, or " +
+      "move the slider, to cluster anew" : "";
   }
   function refresh() {
     members = membersOf(now.labels);
@@ -229,7 +242,7 @@ function renderExplorer({ model, el }) {
     summary.textContent = `${classes} ${classes === 1 ? "class" : "classes"} · ${noise} noise (` +
       `${percent(noise / Math.max(1, scene.n))})` +
       (score === null || score === undefined ? "" : ` · silhouette ${score.toFixed(2)}`) +
-      (now.edited ? " · edited" : now.value === null && classes > 0 ? " · as given" : "");
+      (now.edited ? " · edited" : now.value === null && classes > 0 ? " · as given, by no eps" : "");
     if (document.activeElement !== number) showValue();
     slider.value = String(now.step < 0 ? sweep.start : now.step);
     slider.setAttribute("aria-valuetext", `${sweep.parameter} ${shortNumber(now.value)}`);
@@ -253,9 +266,10 @@ function renderExplorer({ model, el }) {
     for (const row of rows) row.bar = row.share / widest;
     rows.sort((a, b) => (a.label < 0) - (b.label < 0) || b.count - a.count || a.label - b.label);
     table.set(rows);
-    const touched = new Set([...selected].map((id) => now.labels[id]));
+    const classes = touched();
     selection.textContent = selected.size === 0 ? "" : `${selected.size} selected`;
-    actions.merge.disabled = selected.size < 2 || touched.size < 2;
+    actions.merge.disabled = selected.size < 2 || classes.size < 2;
+    actions.part.disabled = [...classes].every((label) => label < 0);
     actions.split.disabled = selected.size === 0;
     actions.noise.disabled = selected.size === 0;
   }
@@ -282,6 +296,7 @@ function renderExplorer({ model, el }) {
   const onState = () => {
     const state = model.get("state");
     if (JSON.stringify(state) === JSON.stringify(toKernel())) return;
+    splitting.close();
     past.push({ now, sweep });
     sweep = readSweep(model.get("sweep"));
     now = fromKernel(state);
@@ -336,68 +351,4 @@ function createBanner(root) {
     },
     hide: () => (element.hidden = true),
   };
-}
-
-// Method, vectors, pooling, metric, min_samples; a change asks the kernel for a new sweep.
-function createSettings(host, { choices, poolable }, live, onchange) {
-  const labels = { method: "Method", embedding: "Vectors", pooling: "Pooling", metric: "Metric" };
-  const bar = make("div", { class: "sl-settings" });
-  let current = {};
-  const controls = {};
-  const update = (key, value) => onchange({ ...current, [key]: value });
-  for (const [key, label] of Object.entries(labels)) {
-    if (!choices[key]?.length) continue;
-    controls[key] = choice(choices[key], choices[key][0][0], (value) => update(key, value));
-    bar.append(field(label, controls[key]));
-  }
-  controls.min_samples = make("input", { type: "number", min: "1", step: "1", class: "sl-number",
-    onkeydown: (event) => event.stopPropagation(),
-    onchange: () => update("min_samples", Number(controls.min_samples.value)) });
-  bar.append(field("Min samples", controls.min_samples));
-  host.append(bar);
-  for (const control of Object.values(controls)) {
-    control.disabled = !live;
-    if (!live) control.title = "Fixed in this file. In a notebook the kernel computes it anew.";
-  }
-  return {
-    set(settings) {
-      current = settings;
-      for (const [key, control] of Object.entries(controls)) control.value = String(settings[key]);
-      if (live && controls.pooling) controls.pooling.disabled = settings.embedding !== poolable;
-    },
-  };
-}
-
-// Copy the settings as code or as papermill parameters; the text is shown too, since a page may
-// not be allowed to write to the clipboard.
-function createCopyMenu(templates, prefixes, settings) {
-  const text = make("textarea", { readOnly: true, rows: 8, spellcheck: false,
-    "aria-label": "Copied text" });
-  const note = make("div", { class: "sl-more" });
-  const panel = make("div", { class: "sl-menu", hidden: true });
-  const copy = async (label) => {
-    const now = settings();
-    const before = label === "Python" ? prefixes[now.embedding] ?? "" : "";
-    text.value = fillTemplate(before + templates[label], now);
-    text.select();
-    let done = false;
-    try {
-      await navigator.clipboard.writeText(text.value);
-      done = true;
-    } catch {
-      done = document.execCommand("copy");
-    }
-    note.textContent = done ? "Copied." : "Press Ctrl+C to copy.";
-  };
-  panel.append(make("div", { class: "sl-tools" },
-    ...Object.keys(templates).map((label) =>
-      make("button", { type: "button", class: "sl-button", text: label,
-        onclick: () => copy(label) }))), text, note);
-  const button = make("button", { type: "button", class: "sl-button", text: "Copy settings",
-    "aria-expanded": "false", onclick: () => {
-      panel.hidden = !panel.hidden;
-      button.setAttribute("aria-expanded", String(!panel.hidden));
-      if (!panel.hidden) copy(Object.keys(templates)[0]);
-    } });
-  return make("div", { class: "sl-anchor" }, button, panel);
 }

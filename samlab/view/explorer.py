@@ -83,7 +83,8 @@ class Explorer(Bench):
         packed = scene(segments, self._pixels)
         own = np.asarray(segments.labels)
         labelled = bool((own >= 0).any()) and eps == "auto"
-        self._tuning = self._tune(settings, own if labelled else None)
+        given = own if labelled else None
+        self._tuning = Tuning(self._vectors(settings), settings, given, exact=True)
         self._thread: threading.Thread | None = None
         records = [
             {"label": label, "name": name, "members": np.flatnonzero(own == label).tolist()}

@@ -30,6 +30,45 @@ function splitClass(labels, ids) {
   return labels.map((label, i) => (chosen.has(i) ? fresh : label));
 }
 
+// The classes are parted as `row`, other labels of the same segments, parts them. The largest part of
+// a class keeps its label, the others get free ones; what `row` calls noise is noise.
+function splitAlong(labels, classes, row) {
+  const next = labels.slice();
+  const used = new Set(labels);
+  let fresh = 0;
+  for (const label of classes) {
+    const parts = new Map();
+    labels.forEach((own, i) => {
+      if (own !== label) return;
+      if (!parts.has(row[i])) parts.set(row[i], []);
+      parts.get(row[i]).push(i);
+    });
+    const bySize = [...parts.entries()].filter(([part]) => part >= 0)
+      .sort((a, b) => b[1].length - a[1].length || a[0] - b[0]);
+    for (const i of parts.get(-1) ?? []) next[i] = -1;
+    for (const [, ids] of bySize.slice(1)) {
+      while (used.has(fresh)) fresh++;
+      used.add(fresh);
+      for (const i of ids) next[i] = fresh;
+    }
+  }
+  return next;
+}
+
+// The step of the sweep nearest below `from` (itself first) that parts one of the classes in two;
+// -1 where none does.
+function splitStep(labels, classes, sweep, from) {
+  for (let step = from; step >= 0; step--) {
+    const row = sweepLabels(sweep, step);
+    for (const label of classes) {
+      const parts = new Set();
+      labels.forEach((own, i) => own === label && row[i] >= 0 && parts.add(row[i]));
+      if (parts.size > 1) return step;
+    }
+  }
+  return -1;
+}
+
 function toNoise(labels, ids) {
   const chosen = new Set(ids);
   return labels.map((label, i) => (chosen.has(i) ? -1 : label));

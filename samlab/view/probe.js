@@ -84,8 +84,10 @@ function renderProbe({ model, el }) {
   const scale = make("div", { class: "sl-scale", "aria-hidden": "true" });
   scale.style.setProperty("--sl-ramp", payload.ramp.filter((_, i) => i % 15 === 0).join(", "));
   const scaleEnds = [make("span"), make("span")];
-  const here = make("div", { class: "sl-rows", role: "list" });
-  const there = make("div", { class: "sl-thumbs", role: "list" });
+  const here = make("div", { class: "sl-rows", role: "group",
+    "aria-label": "Similar segments, the most similar first" });
+  const there = make("div", { class: "sl-thumbs", role: "list",
+    "aria-label": "Similar segments in other pictures" });
   side.append(make("header", { class: "sl-panel-head" }, make("h3", { text: "Similar segments" }),
     chosen), make("div", { class: "sl-scale-row" }, scaleEnds[0], scale, scaleEnds[1]),
   make("label", { class: "sl-field sl-threshold" }, make("span", { text: "Select from" }), slider),
@@ -134,7 +136,14 @@ function renderProbe({ model, el }) {
     heatScores = query < 0 || !patches ? null : patchCosines(patches, vectors, width, query);
     range = heatScores ? heatRange(heatScores) : segmentRange();
     if (heatScores) paintHeat();
+    placeSlider();
     show();
+  }
+  // The handle stands where the threshold is among this segment's similarities.
+  function placeSlider() {
+    if (threshold === null || !scores) return;
+    const [low, high] = segmentRange();
+    slider.value = String(Math.round((1000 * (threshold - low)) / Math.max(1e-9, high - low)));
   }
   function tell() {
     model.set("query", query);
@@ -182,6 +191,8 @@ function renderProbe({ model, el }) {
     note.textContent = query < 0 ? "click a segment" :
       `segment ${query} · ${className(names, labels[query])}`;
     slider.disabled = !scores;
+    slider.setAttribute("aria-valuetext", threshold === null ? "no threshold" :
+      `${threshold.toFixed(3)}, ${over.length} selected`);
     if (!scores) slider.value = "1000";
     chosen.textContent = over.length ? `${over.length} selected, ≥ ${threshold.toFixed(3)}` : "";
     const ends = bySegment ? segmentRange() : range;
@@ -199,9 +210,12 @@ function renderProbe({ model, el }) {
       drawCut(thumb, id);
       const swatch = make("i", { class: "sl-swatch" });
       swatch.style.background = `rgb(${classColour(id).join(" ")})`;
-      return make("div", { class: `sl-row sl-match${scores[id] >= (threshold ?? 2) ? " sl-on" : ""}`,
-        role: "listitem", tabindex: "0", onclick: () => ask(id),
-        onkeydown: (event) => event.key === "Enter" && ask(id),
+      return make("button", { type: "button",
+        class: `sl-row sl-match${scores[id] >= (threshold ?? 2) ? " sl-on" : ""}`,
+        title: "Ask about this segment", onclick: () => {
+          ask(id);
+          here.querySelector("button")?.focus(); // the rows are new ones
+        }, onfocus: () => canvas.setHover(id), onblur: () => canvas.setHover(-1),
         onpointerenter: () => canvas.setHover(id), onpointerleave: () => canvas.setHover(-1) },
       thumb, swatch, make("span", { class: "sl-what", text: className(names, labels[id]) }),
       make("span", { class: "sl-share", text: `#${id}` }),
@@ -251,10 +265,7 @@ function renderProbe({ model, el }) {
   };
   const onThreshold = () => {
     threshold = model.get("threshold");
-    const [low, high] = segmentRange();
-    if (threshold !== null) {
-      slider.value = String(Math.round((1000 * (threshold - low)) / Math.max(1e-9, high - low)));
-    }
+    placeSlider();
     show();
   };
   model.on("change:query", onQuery);

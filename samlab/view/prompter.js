@@ -13,7 +13,7 @@ function renderPrompter({ model, el }) {
   const banner = createBanner(root);
   const status = make("span", { class: "sl-status", role: "status" });
   const prompting = createPrompting({ scene: () => scene, canvas: () => canvas,
-    send: (message) => model.send(message), ready: () => model.get("status") === "ready",
+    send: (message) => model.send(message), ready: () => model.get("status") !== "encoding",
     say: banner.show, hush: banner.hide, changed: show, key: (i) => `key ${i + 1}` });
   const undoButton = iconButton("undo", "Take the last point or box back (Ctrl+Z)", prompting.undo);
   const clearButton = make("button", { type: "button", class: "sl-button", text: "Clear",
@@ -101,7 +101,7 @@ function renderPrompter({ model, el }) {
       const swatch = make("i", { class: "sl-swatch" });
       swatch.style.background = `rgb(${colourOf(id).join(" ")})`;
       const field = make("input", { class: "sl-name", type: "text", maxLength: 80,
-        placeholder: `mask ${id}`, "aria-label": "Class name",
+        placeholder: `mask ${id}`, "aria-label": `Class of mask ${id}`,
         onkeydown: (event) => {
           event.stopPropagation();
           if (event.key === "Enter") field.blur();

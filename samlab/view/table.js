@@ -8,12 +8,14 @@ function createTable(host, hooks) {
   const more = make("div", { class: "sl-more", hidden: true });
   host.append(body, more);
   const rows = [];
+  const adds = (event) => event.shiftKey || event.ctrlKey || event.metaKey;
 
   function makeRow() {
     const row = { label: null };
-    row.swatch = make("i", { class: "sl-swatch" });
+    // The whole row picks the class; for the keyboard there is the swatch.
+    row.swatch = make("button", { type: "button", class: "sl-swatch",
+      onclick: (event) => hooks.pick(row.label, adds(event)) });
     row.name = make("input", { class: "sl-name", type: "text", spellcheck: false, maxLength: 80,
-      "aria-label": "Class name",
       onkeydown: (event) => {
         event.stopPropagation();
         if (event.key === "Enter") row.name.blur();
@@ -32,7 +34,7 @@ function createTable(host, hooks) {
     row.element = make("div", { class: "sl-row", role: "listitem",
       onclick: (event) => {
         if (event.target.closest("button, input")) return;
-        hooks.pick(row.label, event.shiftKey || event.ctrlKey || event.metaKey);
+        hooks.pick(row.label, adds(event));
       },
       onpointerenter: () => hooks.hover?.(row.label),
       onpointerleave: () => hooks.hover?.(null),
@@ -54,7 +56,10 @@ function createTable(host, hooks) {
         if (row.label !== data.label || row.shown !== data.name) {
           row.name.value = data.name;
           row.shown = data.name;
+          row.name.setAttribute("aria-label", `Name of ${data.name}`);
+          row.swatch.setAttribute("aria-label", `Select ${data.name}`);
         }
+        row.swatch.setAttribute("aria-pressed", String(data.selected === 1));
         row.label = data.label;
         row.name.readOnly = data.label < 0;
         row.swatch.style.background = data.colour;
@@ -64,7 +69,7 @@ function createTable(host, hooks) {
         row.bar.style.background = data.colour;
         if (row.hidden !== data.hidden) {
           row.hidden = data.hidden;
-          const label = data.hidden ? "Show this class" : "Hide this class";
+          const label = data.hidden ? "Show this class again" : "Hide this class";
           row.hide.replaceChildren(icon(data.hidden ? "shut" : "eye"));
           row.hide.title = label;
           row.hide.setAttribute("aria-label", label);

@@ -98,6 +98,7 @@ class Tuning:
         settings: How to cluster.
         reference: int (N,), classes whose numbers are taken over, if any: by the step that has the
             same classes, else by the suggested one.
+        exact: Where some radius gives the classes of `reference`, have a step for it.
 
     Attributes:
         settings: How they were made.
@@ -107,7 +108,12 @@ class Tuning:
     """
 
     def __init__(
-        self, vectors: np.ndarray, settings: Settings, reference: np.ndarray | None = None
+        self,
+        vectors: np.ndarray,
+        settings: Settings,
+        reference: np.ndarray | None = None,
+        *,
+        exact: bool = False,
     ) -> None:
         self.settings = settings
         self._vectors = vectors
@@ -122,11 +128,14 @@ class Tuning:
         if self.suggested is not None:
             grid = np.append(grid, self.suggested)
         self.eps = np.unique(np.array([_round_up(v) for v in grid], np.float64))
+        distances = distance_matrix(vectors, settings.metric) if n else np.zeros((0, 0))
+        tree = Hierarchy(distances, settings.min_samples)
+        if n and exact and reference is not None and self._is_dbscan:
+            own = radius_of(reference, tree)
+            self.eps = self.eps if own is None else np.unique(np.append(self.eps, own))
         self.scores = np.full(len(self.eps), np.nan)
         rows = np.full((len(self.eps), n), -1, np.int64)
         if n:
-            distances = distance_matrix(vectors, settings.metric)
-            tree = Hierarchy(distances, settings.min_samples)
             for i, value in enumerate(self.eps):
                 rows[i] = tree.cut(value) if self._is_dbscan else self._cluster(value).labels
                 if n <= _SCORED:
@@ -183,17 +192,43 @@ class Tuning:
         }
 
 
+def radius_of(reference: np.ndarray, tree: Hierarchy) -> float | None:
+    """A radius at which DBSCAN parts segments as `reference`, int (N,), does; None where none does.
+
+    As the radius grows, noise never gets more, and while it stays the same classes only merge. So
+    the place is found by halving; of the radii there, one of few digits is taken.
+    """
+    wanted = _rank(reference)
+    low, high = 0.0, float(tree.distances.max(initial=0.0)) * 1.01
+    for _ in range(60):
+        middle = (low + high) / 2
+        rank = _rank(tree.cut(middle))
+        if rank == wanted:
+            near = [float(f"{middle:.{digits}g}") for digits in (2, 3, 4)]
+            return next((v for v in [*near, middle] if _parts_as(reference, tree.cut(v))), None)
+        low, high = (middle, high) if rank < wanted else (low, middle)
+    return None
+
+
+def _rank(labels: np.ndarray) -> tuple[int, int]:
+    """What grows with the radius: first that noise is little, then that classes are few."""
+    return -int((labels < 0).sum()), -len(np.unique(labels[labels >= 0]))
+
+
+def _parts_as(reference: np.ndarray, labels: np.ndarray) -> bool:
+    """Whether two labellings make the same classes, whatever their numbers."""
+    return bool(
+        ((labels < 0) == (reference < 0)).all()
+        and len(np.unique(labels)) == len(np.unique(reference))
+        and (match_labels(reference, labels) == reference).all()
+    )
+
+
 def _step_of(reference: np.ndarray | None, rows: np.ndarray, start: int) -> int | None:
     """The row of a sweep, int (S, N), that parts as `reference` does; the nearest to `start`."""
     if reference is None:
         return None
-    same = [
-        step
-        for step, row in enumerate(rows)
-        if ((row < 0) == (reference < 0)).all()
-        and len(np.unique(row)) == len(np.unique(reference))
-        and (match_labels(reference, row) == reference).all()
-    ]
+    same = [step for step, row in enumerate(rows) if _parts_as(reference, row)]
     return min(same, key=lambda step: abs(step - start), default=None)
 
 

@@ -28,8 +28,8 @@ from samlab.view import html
 from samlab.view.palette import NOISE, hex_color
 
 _SCRIPTS = (
-    "dom", "rle", "raster", "labels", "canvas", "map", "curve", "table", "single", "explorer",
-    "probe", "prompting", "prompter", "annotator", "bench",
+    "dom", "rle", "raster", "labels", "canvas", "map", "curve", "table", "single", "settings",
+    "split", "explorer", "probe", "prompting", "prompter", "annotator", "bench",
 )  # fmt: skip
 _HERE = Path(__file__).parent
 

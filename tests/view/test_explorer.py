@@ -128,6 +128,25 @@ def test_own_classes_of_a_clustering_come_with_its_radius() -> None:
         assert explorer._tuning.labels[step].tolist() == swapped.tolist()
 
 
+@pytest.mark.parametrize("eps", [0.07, 0.1234, 0.3, 0.77, 1.3])
+def test_given_classes_show_the_radius_that_gives_them(eps: float) -> None:
+    rng = np.random.default_rng(3)
+    vectors = np.concatenate([rng.normal(c, 0.1 + 0.2 * c, (20, 2)) for c in range(4)])
+    segments = strips(80)[0].with_embedding("sam", vectors.astype(np.float32))
+    labels = samlab.cluster(segments, eps, 4, "euclidean").labels
+    assert (labels >= 0).any()
+    picture = np.zeros((*segments.image_size, 3), np.uint8)
+    explorer = explore(
+        segments.with_labels(labels), picture, metric="euclidean", min_samples=4,
+        points=np.zeros((80, 2)),
+    )  # fmt: skip
+    assert explorer.labels.tolist() == labels.tolist()
+    assert explorer.eps is not None
+    again = samlab.cluster(segments, explorer.eps, 4, "euclidean").labels
+    assert again.tolist() == labels.tolist()
+    assert explorer.sweep["values"][explorer.state["step"]] == explorer.eps
+
+
 def test_settings_of_classes_that_no_radius_gives_say_auto() -> None:
     segments, picture = strips(12)
     labelled = segments.with_labels(np.array([0, -1, 1] * 4))
