@@ -81,12 +81,13 @@ def collect(
 
 
 class _Buffer:
-    """Outcomes on their way into a shard."""
+    """Outcomes on their way into a shard. Ctrl-C may come between any two of its steps."""
 
     def __init__(self, store: RunStore, limits: Flush) -> None:
         self._store, self._limits = store, limits
-        self._rows: list[dict[str, Any]] = []
-        self._tables: list[Any] = []
+        # A picture's row and its segments come in as one: a row alone would say that it is done.
+        self._kept: list[tuple[dict[str, Any], Any]] = []
+        self._name = store.new_name()
         self._bytes = 0
         self._since = time.monotonic()
         self._doubtful: list[Outcome] = []  # the last ones in a row on which the model failed
@@ -100,7 +101,7 @@ class _Buffer:
             self._keep(outcome)
         full = (
             self._bytes >= self._limits.bytes
-            or len(self._rows) >= self._limits.pictures
+            or len(self._kept) >= self._limits.pictures
             or time.monotonic() - self._since >= self._limits.seconds
         )
         if full:
@@ -111,18 +112,19 @@ class _Buffer:
         self.flush()
 
     def flush(self) -> None:
-        """Write what has come together."""
-        if self._rows:
-            self._store.commit_rows(self._rows, self._tables)
-        self._rows, self._tables, self._bytes = [], [], 0
+        """Write what has come together; stopped in the middle and called again, the same shard."""
+        if self._kept:
+            tables = [table for _, table in self._kept if table is not None]
+            self._store.commit_rows([row for row, _ in self._kept], tables, self._name)
+            self._kept = []
+            self._name = self._store.new_name()
+        self._bytes = 0
         self._since = time.monotonic()
 
     def _keep(self, outcome: Outcome) -> None:
-        self._rows.append(outcome.row())
         table = outcome.table()
-        if table is not None:
-            self._tables.append(table)
-            self._bytes += table.nbytes
+        self._kept.append((outcome.row(), table))
+        self._bytes += 0 if table is None else table.nbytes
 
     def _doubt(self, outcome: Outcome) -> None:
         """The model failed: on this picture, or altogether? The next ones will tell."""

@@ -16,13 +16,14 @@ from PIL import Image
 
 import samlab
 from samlab.errors import ImageError, InputError
+from samlab.runs import collect
 from samlab.runs.folder import RunError, RunInterrupted
 from samlab.runs.opened import open_run
 from samlab.runs.pictures import read_picture
 from samlab.runs.progress import Progress, ProgressBar
 from samlab.runs.work import Recipe, classifier
 from samlab.segments import Segments
-from tests.runs.light import light, make_pictures, run_light, tables_of
+from tests.runs.light import check_folder, light, make_pictures, run_light, tables_of
 
 
 @pytest.fixture(scope="module")
@@ -158,36 +159,112 @@ def test_ctrl_c_writes_what_is_done(pictures, tmp_path) -> None:
     assert tables_of(run_light(pictures, tmp_path / "out")) == tables_of(whole)
 
 
-@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
-def test_a_real_ctrl_c_ends_a_real_process_cleanly(tmp_path) -> None:
-    pictures = make_pictures(tmp_path / "pictures", 200)
-    code = (
-        "import signal, sys, time\n"
-        "from pathlib import Path\n"
-        "from tests.runs.light import light, run_light\n"
-        # Jobs in the background of a shell, as in CI, are started deaf to Ctrl-C.
-        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "def slow(images): time.sleep(0.02); return light(images)\n"
-        "run_light(Path(sys.argv[1]), Path(sys.argv[2]), work=slow,\n"
-        "          on_progress=lambda state: print(state.done, flush=True))"
-    )
-    command = [sys.executable, "-c", code, str(pictures), str(tmp_path / "out")]
+def ctrl_c_at(step: int, out: Path, pictures: Path) -> bool:
+    """Run, with Ctrl-C before the given line of collect.py that runs; False: it ended earlier."""
+    lines = 0
+
+    def trace(frame, event, _):
+        nonlocal lines
+        if frame.f_code.co_filename != collect.__file__:
+            return None
+        if event == "line":
+            lines += 1
+            if lines == step:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        run_light(pictures, out, flush_pictures=2)
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+def test_ctrl_c_between_any_two_steps_loses_nothing_and_does_nothing_twice(tmp_path) -> None:
+    pictures = make_pictures(tmp_path / "pictures", 3, broken=1)
+    whole = tables_of(run_light(pictures, tmp_path / "whole"))
+    step = 1
+    while ctrl_c_at(step, tmp_path / f"{step}", pictures):
+        check_folder(tmp_path / f"{step}")
+        assert tables_of(run_light(pictures, tmp_path / f"{step}")) == whole
+        step += 1
+    assert step > 50
+
+
+def started_and_then_stopped(by: signal.Signals, run: str, folder: Path) -> tuple[int, str]:
+    """Send a signal in the middle of 200 pictures; the exit code and what was said as errors.
+
+    Args:
+        by: The signal.
+        run: Code that calls `light_run(pictures, out)`, or has it called.
+        folder: Where "pictures" are made and "out" is written.
+    """
+    make_pictures(folder / "pictures", 200)
+    code = f"""
+import signal, sys, time
+from pathlib import Path
+from tests.runs.light import light, run_light
+# Jobs in the background of a shell, as in CI, are started deaf to Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+done = 0
+def slow(images):
+    time.sleep(0.02 if done < 20 else 600)  # however late the signal comes, there is more to do
+    return light(images)
+def tell(state):
+    global done
+    done = state.done
+    print(done, flush=True)
+def light_run(pictures, out, **_):
+    return run_light(Path(pictures), Path(out), work=slow, on_progress=tell)
+pictures, out = sys.argv[1:]
+{run}
+"""
     process = subprocess.Popen(
-        command, cwd=Path(__file__).parents[2], text=True, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        [sys.executable, "-c", code, str(folder / "pictures"), str(folder / "out")],
+        cwd=Path(__file__).parents[2], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None
-    while int(process.stdout.readline()) < 5:
-        pass
-    process.send_signal(signal.SIGINT)
-    errors = process.communicate(timeout=60)[1]
-    assert process.returncode != 0
-    done = len(open_run(tmp_path / "out"))
-    assert f"RunInterrupted: Stopped by Ctrl-C. {done} pictures are done" in errors
-    assert 5 <= done < 200
-    assert not list((tmp_path / "out").rglob("*.tmp"))
-    whole = run_light(pictures, tmp_path / "whole")
-    assert tables_of(run_light(pictures, tmp_path / "out")) == tables_of(whole)
+    try:
+        while int(process.stdout.readline()) < 5:
+            pass
+        process.send_signal(by)
+        errors = process.communicate(timeout=120)[1]
+    finally:
+        process.kill()
+    done = len(open_run(folder / "out"))
+    assert 5 <= done <= 20
+    assert f"Stopped by Ctrl-C. {done} pictures are done and written to" in errors
+    assert not list((folder / "out").rglob("*.tmp"))
+    whole = run_light(folder / "pictures", folder / "whole")
+    assert tables_of(run_light(folder / "pictures", folder / "out")) == tables_of(whole)
+    return process.returncode, errors
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+def test_a_real_ctrl_c_ends_a_real_process_cleanly(tmp_path) -> None:
+    code, errors = started_and_then_stopped(signal.SIGINT, "light_run(pictures, out)", tmp_path)
+    assert code != 0
+    assert "RunInterrupted: Stopped by Ctrl-C." in errors
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
+def test_sigterm_ends_the_command_as_ctrl_c_does(tmp_path, by) -> None:
+    """Batch systems send it some time before they kill."""
+    command = """
+from samlab.cli import app
+from samlab.runs import folder
+folder.run = light_run
+app(["run", pictures, "-o", out])
+"""
+    code, errors = started_and_then_stopped(by, command, tmp_path)
+    assert code == 130
+    assert "Traceback" not in errors
 
 
 def test_a_resume_does_exactly_what_is_missing(pictures, tmp_path) -> None:
