@@ -2,8 +2,10 @@
 
 The kernels walk the picture column by column, which is COCO's order of runs, and keep nothing
 larger than a column. Their arithmetic is that of torch's bilinear `interpolate` in float32, down
-to the fused multiply-add, so that a pixel that torch sets is set here. numba compiles them on
-first use (about two seconds, then from its cache); they release the interpreter's lock.
+to the fused multiply-add, so that a pixel that torch sets is set here. (For small results, of at
+most 128 rows and columns together, torch has another kernel, which differs in the last bit.)
+numba compiles them on first use (about two seconds, then from its cache); they release the
+interpreter's lock.
 """
 
 from __future__ import annotations

@@ -127,8 +127,9 @@ def to_masks(
     """Masks, boxes, areas and stability of logits (n, side, side) over the padded input.
 
     Equal to `Sam.postprocess_masks`, `calculate_stability_score` and `batched_mask_to_box` of
-    segment-anything on the dense masks. On a CPU masks are spread over as many threads as torch
-    uses.
+    segment-anything on the dense masks; where crops have at most 128 rows and columns together,
+    torch itself rounds otherwise, and a logit within 1e-6 of a threshold may fall on its other
+    side. On a CPU masks are spread over as many threads as torch uses.
     """
     if logits.device.type == "cpu" and find_spec("numba") is not None:
         return _trace_all(logits, frame, threshold, offset)
