@@ -15,8 +15,8 @@ from typer.core import TyperCommand, TyperGroup
 import samlab
 from samlab.bank.commands import app as bank_app
 from samlab.errors import InputError, SamlabError
-from samlab.formats.commands import export as export_command
 from samlab.runs.commands import cache_app, run_command
+from samlab.runs.export_command import export as export_command
 
 if TYPE_CHECKING:
     from samlab.segments import Segments
@@ -30,6 +30,12 @@ class _Group(TyperGroup):
             return super().invoke(ctx)
         except SamlabError as error:
             typer.echo(f"samlab: {error}", err=True)
+            raise typer.Exit(1) from None
+        except OSError as error:
+            if error.filename is None:
+                raise
+            reason = f"'{error.filename}': {error.strerror or error}"
+            typer.echo(f"samlab: {reason}. Check the path, its permissions and the room.", err=True)
             raise typer.Exit(1) from None
 
 
@@ -57,13 +63,6 @@ app = typer.Typer(
     help="Pictures to segments to semantic classes, with Meta's Segment Anything Model.\n\n"
     "Start with: samlab report photo.jpg -o report.html",
 )
-
-app.add_typer(bank_app, name="bank", short_help="Classes from labelled boxes.")
-app.command("export", short_help="Segments to COCO, YOLO, label maps and more.")(export_command)
-app.command("run", short_help="A folder of pictures to tables; goes on where it stopped.")(
-    run_command
-)
-app.add_typer(cache_app, name="cache", short_help="Segments kept to be looked up.")
 
 Picture = Annotated[
     Path, typer.Argument(metavar="PICTURE", help="The picture: JPEG, PNG, TIFF, WebP, ...")
@@ -124,8 +123,8 @@ def segment(
     files = _write(segments, pixels, out, picture.stem)
     noise = int((clustering.labels < 0).sum())
     typer.echo(
-        f"{len(segments)} segments, {clustering.n_clusters} classes, {noise} in no class "
-        f"(eps {clustering.eps:.3g})"
+        f"{_count(len(segments), 'segment')}, {_count(clustering.n_clusters, 'class', 'es')}, "
+        f"{noise:,} in no class (eps {clustering.eps:.3g})"
     )
     for file in files:
         typer.echo(str(file))
@@ -183,6 +182,12 @@ def report(
     _report_folder(pictures, out or Path("reports"), jobs, notebook, parameters)
 
 
+app.command("run", short_help="A folder of pictures to tables; goes on where it stopped.")(
+    run_command
+)
+app.command("export", short_help="Segments to COCO, YOLO, label maps and more.")(export_command)
+
+
 @app.command(short_help="What works on this machine, and what to do about the rest.")
 def doctor(
     sam: Model = "tiny",
@@ -225,6 +230,10 @@ def models(
         typer.echo(f"{row.name:<11} {size:>9}  {where}  {said[row.verified]}".rstrip())
 
 
+app.add_typer(bank_app, name="bank", short_help="Classes from labelled boxes.")
+app.add_typer(cache_app, name="cache", short_help="Segments kept to be looked up.")
+
+
 # -- small things -------------------------------------------------------------------------------
 
 
@@ -265,6 +274,10 @@ def _write(segments: Segments, pixels: Any, out: Path, stem: str) -> list[Path]:
             "Choose another folder with -o."
         ) from error
     return [table, *pictures]
+
+
+def _count(n: int, word: str, ending: str = "s") -> str:
+    return f"{n:,} {word}" + ("" if n == 1 else ending)
 
 
 def _number_or_auto(name: str, text: str, kind: type) -> Any:

@@ -138,6 +138,16 @@ def test_report_passes_typed_parameters(tmp_path, photo, monkeypatch):
     assert "r.html" in done.output
 
 
+def test_one_of_a_kind_is_told_in_the_singular(tmp_path, photo, model):
+    arguments = ["segment", str(photo), "-o", str(tmp_path), "--eps", "2", "--min-samples", "2"]
+    assert runner.invoke(app, arguments).output.startswith("6 segments, 1 class, 0 in no class")
+
+
+def test_an_eps_that_is_none_is_told_as_it_was_typed(tmp_path, photo, model):
+    done = runner.invoke(app, ["segment", str(photo), "-o", str(tmp_path), "--eps", "-1"])
+    assert done.stderr.startswith("samlab: Expected eps to be 'auto' or above 0, got -1.0. Cosine")
+
+
 def test_parameter_values_get_the_types_papermill_gives():
     assert _parameters(["a=1", "b=-0.5", "c=True", "d=x=y", "e=None"]) == {
         "a": 1, "b": -0.5, "c": True, "d": "x=y", "e": None
@@ -152,6 +162,35 @@ def test_models_lists_all_names_and_where_they_are(monkeypatch, tmp_path):
     assert done.exit_code == 0
     names = [line.split()[0] for line in done.output.splitlines()]
     assert names == ["tiny", "vit_b", "vit_l", "vit_h", "mobile_sam"]
+
+
+def test_files_that_cannot_be_opened_are_named(monkeypatch):
+    def broken(**_):
+        raise PermissionError(13, "Permission denied", "/root/weights")
+
+    monkeypatch.setattr("samlab.sam.checkpoints.status", broken)
+    done = runner.invoke(app, ["models"])
+    assert done.exit_code == 1
+    assert done.stderr.startswith("samlab: '/root/weights': Permission denied. Check the path")
+
+
+@pytest.mark.parametrize(
+    ("sam", "said"),
+    [
+        ("nosuch", "Expected a model name out of tiny, vit_b"),
+        ("no.pth", "No checkpoint at 'no.pth'"),
+        ("weights.pth", "is no checkpoint of torch or safetensors"),
+    ],
+)
+def test_doctor_looks_at_the_weights_that_are_named(tmp_path, monkeypatch, sam, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "weights.pth").write_text("no weights at all")
+    done = runner.invoke(app, ["doctor", "--sam", sam])
+    assert done.exit_code == 1
+    text = " ".join(done.stdout.split())
+    assert "fail Model" in text
+    assert said in text
+    assert "Memory" not in text
 
 
 def test_own_errors_anywhere_become_exit_code_one(monkeypatch):

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from samlab.errors import ImageError, InputError
+
 if TYPE_CHECKING:
     from samlab.bank.memory_bank import MemoryBank
     from samlab.segments import Segments
@@ -41,7 +43,7 @@ Resume = Annotated[
     typer.Option(help="Folder in which finished pictures are kept; a killed run goes on there."),
 ]
 Threshold = Annotated[
-    float | None, typer.Option(help="Below this confidence the answer is unknown.")
+    float | None, typer.Option(min=-1, max=1, help="Below this confidence the answer is unknown.")
 ]
 Method = Annotated[str, typer.Option(help="nearest, softmax or knn.")]
 Whole = Annotated[
@@ -119,7 +121,9 @@ def classify(
 ) -> None:
     """Segment pictures and give every segment a class of the bank.
 
-    Writes NAME_classified.parquet for each picture; read it with samlab.Segments.from_parquet.
+    Writes NAME_classified.parquet for each picture; read it with samlab.Segments.from_parquet. A
+    picture that cannot be read is named, the others are done, and the exit code is 1. For a folder:
+    samlab run photos --classify cars.safetensors.
 
     Example: samlab bank classify cars.safetensors street.jpg -o results --sam vit_b
     """
@@ -127,10 +131,17 @@ def classify(
     from samlab.sam.load import load_sam
 
     loaded = _load(bank)
+    _check_pictures(pictures, bank)
+    _make_folder(out)
     model = load_sam(sam)
-    out.mkdir(parents=True, exist_ok=True)
+    failed = 0
     for picture in pictures:
-        segments = segment(picture, model, how=loaded.provenance.get("pooling", "coverage"))
+        try:
+            segments = segment(picture, model, how=loaded.provenance.get("pooling", "coverage"))
+        except ImageError as error:
+            typer.echo(f"samlab: {error}", err=True)
+            failed += 1
+            continue
         answer = loaded.classify(
             segments, method=method, unknown_below=unknown_below,  # type: ignore[arg-type]
             whole_votes=whole_votes,
@@ -140,6 +151,8 @@ def classify(
         found = ", ".join(f"{n} {name}" for name, n in counts.items()) or "no segment"
         typer.echo(f"{picture.name}: {found}")
         typer.echo(str(file))
+    if failed:
+        raise typer.Exit(1)
 
 
 @app.command(short_help="A bank against labelled boxes.")
@@ -171,6 +184,8 @@ def evaluate(
     Example: samlab bank evaluate cars.safetensors instances_val.json val2017 --sam vit_b
     """
     loaded = _load(bank)
+    if out is not None:
+        _make_folder(out.parent)
     examples = _examples(
         labels, images, format, classes, sam, resume,
         how=loaded.provenance.get("pooling", "coverage"),
@@ -185,8 +200,40 @@ def evaluate(
         typer.echo(f"{name}: {value:.3f}" if isinstance(value, float) else f"{name}: {value}")
     typer.echo(loaded.suggest(examples).to_string(index=False, float_format="%.2f"))
     if out is not None:
-        result.confusion_table().to_csv(out)
+        try:
+            result.confusion_table().to_csv(out)
+        except OSError as error:
+            raise InputError(
+                f"The confusion matrix could not be written to '{out}': {error.strerror or error}."
+            ) from error
         typer.echo(str(out))
+
+
+def _check_pictures(pictures: list[Path], bank: Path) -> None:
+    """Refuse folders, and two pictures whose results would have one name."""
+    names: dict[str, Path] = {}
+    for picture in pictures:
+        if picture.is_dir():
+            raise InputError(
+                f"Expected pictures, got the folder '{picture}'. For all pictures in it: "
+                f"samlab run {picture} --classify {bank}"
+            )
+        if names.setdefault(picture.stem, picture) != picture:
+            raise InputError(
+                f"Expected pictures of different names, got '{names[picture.stem]}' and "
+                f"'{picture}': both would be written to {picture.stem}_classified.parquet. "
+                "Classify them into different folders."
+            )
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"The results could not be written to '{folder}': {error.strerror or error}. Choose "
+            "another folder with -o."
+        ) from error
 
 
 def _load(path: Path) -> MemoryBank:
@@ -206,11 +253,13 @@ def _examples(
 ) -> Segments:
     """Read labels, say what was left out, and make the examples."""
     from samlab.bank.examples import box_examples
-    from samlab.formats.labels import read_labels
+    from samlab.formats.labels import guess_format, read_labels
 
     labelled = read_labels(labels, images, format=format, classes=classes)  # type: ignore[arg-type]
     typer.echo(str(labelled.report), err=True)
-    masks: Any = "labels" if classes is not None else "prompt"  # label maps tell the masks
+    # Label maps tell the masks; other labels get SAM's own, as the segments to be classified are.
+    of_maps = format == "label-maps" or (format == "auto" and guess_format(labels) == "label-maps")
+    masks: Any = "labels" if of_maps else "prompt"
     examples = box_examples(labelled, sam, masks=masks, resume=resume, **options)
     for note in examples.provenance["notes"]:
         typer.echo(note, err=True)

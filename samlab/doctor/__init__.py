@@ -7,7 +7,7 @@ from samlab.doctor.front_end import check_front_end, check_platform
 from samlab.doctor.hardware import check_gpus, check_precision, check_torch
 from samlab.doctor.memory import check_memory
 from samlab.doctor.packages import check_packages, check_python, check_segment_anything
-from samlab.doctor.storage import check_cache, check_disk, check_weights
+from samlab.doctor.storage import check_cache, check_disk, check_given_weights, check_weights
 
 __all__ = ["Finding", "diagnose", "format_findings"]
 
@@ -31,5 +31,11 @@ def diagnose(sam: str = "tiny", megapixels: float = 12.0) -> list[Finding]:
     findings += torch_found
     if all(finding.status != "fail" for finding in torch_found):
         findings += [*check_gpus(), check_precision()]
-    findings += [check_front_end(), *check_weights(), check_cache()]
-    return [*findings, check_memory(sam, megapixels), check_disk(sam)]
+    findings += [check_front_end(), *check_weights()]
+    given: list[Finding] = []
+    if all(finding.status != "fail" for finding in torch_found):
+        given = list(check_given_weights(sam))
+    findings += [*given, check_cache()]
+    if all(finding.status != "fail" for finding in given):
+        findings.append(check_memory(sam, megapixels))
+    return [*findings, check_disk(sam)]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from samlab.doctor.findings import Finding
+from samlab.errors import CheckpointError
 
 
 def check_weights() -> Iterator[Finding]:
@@ -34,6 +35,22 @@ def check_weights() -> Iterator[Finding]:
         else:
             checked = "SHA-256 verified" if row.verified else "verified when loaded"
             yield Finding(name, "ok", f"{row.path} ({row.source}, {checked})")
+
+
+def check_given_weights(sam: str) -> Iterator[Finding]:
+    """The weights that `sam` names by a path: whether they are there, and of a known model."""
+    from samlab.sam import checkpoints
+    from samlab.sam.weights_file import read_state, recognise
+
+    if sam in checkpoints.names():
+        return
+    try:
+        path = checkpoints.find(sam).path  # type: ignore[union-attr]  # a path is found or refused
+        kind = recognise(read_state(path), path)
+    except CheckpointError as error:
+        yield Finding("Model", "fail", str(error), "Name weights that samlab can load with --sam.")
+    else:
+        yield Finding("Model", "ok", f"{path}: weights of {kind}")
 
 
 def check_cache() -> Finding:

@@ -97,7 +97,7 @@ def _beside(path: Path) -> Path:
 def _exists(path: Path) -> str:
     return (
         f"'{path}' exists already and was left as it is. Choose another name, or pass "
-        "overwrite=True to replace it."
+        "overwrite=True (--overwrite) to replace it."
     )
 
 

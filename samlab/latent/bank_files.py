@@ -46,6 +46,11 @@ def save(bank: PrototypeBank, path: Path) -> Path:
     try:
         save_file(tensors, temporary, metadata={_KEY: json.dumps(words, default=str)})
         temporary.replace(path)
+    except (SafetensorError, OSError) as error:
+        raise FormatError(
+            f"The bank could not be written to '{path}': {error}. Choose a folder that can be "
+            "written and has room."
+        ) from None
     finally:
         temporary.unlink(missing_ok=True)
     return path

@@ -276,9 +276,16 @@ def _check_eps(values: Any) -> np.ndarray:
         eps = np.array([np.nan])
     if not (np.isfinite(eps).all() and (eps > 0).all()):
         raise InputError(
-            f"Expected eps to be 'auto' or above 0, got {values!r}. Cosine distances lie in 0 .. 2."
+            f"Expected eps to be 'auto' or above 0, got {_said(values)}. Cosine distances lie in "
+            "0 .. 2."
         )
     return eps
+
+
+def _said(values: Any) -> str:
+    """A single radius is shown as it was given."""
+    single = isinstance(values, (list, np.ndarray)) and len(values) == 1
+    return repr(values[0] if single else values)
 
 
 def _matrix_bytes(n: int) -> int:

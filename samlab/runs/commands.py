@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from samlab.runs.opened import Run
 
 cache_app = typer.Typer(
     rich_markup_mode=None,
@@ -69,8 +72,8 @@ def run_command(
 
     Writes OUT/pictures/*.parquet (one row per picture, with its error where it failed) and
     OUT/segments/*.parquet (one row per segment: mask, box, scores, vectors, class). Read them with
-    samlab.open_run, pandas, DuckDB or Polars. Exit code 130 after Ctrl-C or SIGTERM, with all that
-    was done kept.
+    samlab.open_run, pandas, DuckDB or Polars. A picture is done again if its file has changed.
+    Exit code 1 if every picture failed; 130 after Ctrl-C or SIGTERM, with all that was done kept.
 
     Example: samlab run photos -o results --sam vit_b --classify cars.safetensors
     """
@@ -116,6 +119,23 @@ def run_command(
         f"{_count(len(failed), 'error')}"
     )
     typer.echo(done.folder)
+    gone = _gone(pictures, done)
+    if gone:
+        typer.echo(
+            f"{_count(gone, 'picture')} of these results {'is' if gone == 1 else 'are'} not among "
+            "the pictures named now, and kept.",
+            err=True,
+        )
+    if not good:
+        raise typer.Exit(1)
+
+
+def _gone(pictures: list[str], done: Run) -> int:
+    """Results of earlier calls for pictures that are not named, or not there, any more."""
+    from samlab.runs.pictures import list_pictures
+
+    named = list_pictures(pictures[0] if len(pictures) == 1 else pictures)
+    return len(set(done.pictures["image_id"]) - {picture.image_id for picture in named})
 
 
 @cache_app.callback()

@@ -195,8 +195,14 @@ def _outcomes(
 
 def _devices(recipe: Recipe, device: str | Sequence[str] | None) -> list[str | None]:
     """Where to compute: as asked, else on every GPU, else wherever load_sam thinks best."""
+    named = [device] if isinstance(device, str) else list(device or [])
+    if named:
+        from samlab.sam.device import pick_device
+
+        for one in named:  # a wrong one is to be told before anything is written
+            pick_device(one)
     if isinstance(device, str):
-        return [device]
+        return named
     if device is not None:
         if not device or not recipe.portable:
             raise InputError(

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import samlab
 import samlab.bank.examples as examples_module
 import samlab.pipeline
 from samlab import masks
 from samlab.bank.commands import app
 from samlab.bank.memory_bank import MemoryBank
 from samlab.bank.sample_set import write_sample_set
-from samlab.errors import FormatError
+from samlab.errors import FormatError, InputError
 from samlab.segments import Segments
 from tests.bank.spy import Spy
 
@@ -105,6 +106,46 @@ def test_classify_writes_segments_with_classes(files, spy, tmp_path, monkeypatch
     assert len(found) == 2
     assert set(found.class_names.values()) == {"unknown", "balloon", "brick", "grass", "gravel"}
     assert (np.asarray(found.labels) >= 0).all()
+
+
+def test_classify_goes_on_after_a_broken_picture(files, spy, tmp_path, monkeypatch):
+    bank = tmp_path / "bank.safetensors"
+    run("build", files.coco, files.images, "-o", bank)
+    picture = sorted(files.images.iterdir())[0]
+    broken = tmp_path / "broken.jpg"
+    broken.write_text("no picture")
+
+    def segment(image, sam, *, how):
+        samlab.read_image(image)
+        return Segments(image_size=(240, 320))
+
+    monkeypatch.setattr(samlab.pipeline, "segment", segment)
+    result = run("classify", bank, broken, picture, "-o", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "broken.jpg' is not a picture" in result.stderr
+    assert [f.name for f in (tmp_path / "out").iterdir()] == [f"{picture.stem}_classified.parquet"]
+
+
+def test_bad_places_and_names_are_told_before_the_work(files, spy, tmp_path):
+    bank = tmp_path / "bank.safetensors"
+    run("build", files.coco, files.images, "-o", bank)
+    first, other = sorted(files.images.iterdir())[0], tmp_path / "other"
+    other.mkdir()
+    twin = other / first.name
+    with pytest.raises(InputError, match="different names, got .* both would be written to"):
+        run("classify", bank, first, twin, "-o", tmp_path / "out")
+    with pytest.raises(InputError, match=r"For all pictures in it: samlab run .* --classify"):
+        run("classify", bank, other, "-o", tmp_path / "out")
+    with pytest.raises(InputError, match="The results could not be written to"):
+        run("classify", bank, first, "-o", bank)
+    made = len(spy.pictures)
+    with pytest.raises(InputError, match="The results could not be written to"):
+        run("evaluate", bank, files.coco, files.images, "-o", bank / "matrix.csv")
+    assert len(spy.pictures) == made
+    with pytest.raises(InputError, match="confusion matrix could not be written to"):
+        run("evaluate", bank, files.coco, files.images, "-o", other)
+    with pytest.raises(FormatError, match="The bank could not be written to"):
+        run("build", files.coco, files.images, "-o", other, "--resume", tmp_path / "parts")
 
 
 def test_the_commands_are_part_of_samlab_and_show_an_example(tmp_path):

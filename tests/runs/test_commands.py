@@ -59,6 +59,29 @@ def test_mistakes_are_one_sentence(photos, tmp_path) -> None:
         assert done.stderr.startswith(f"samlab: {said}")
 
 
+def test_nothing_but_errors_is_a_failure(photos, tmp_path) -> None:
+    done = runner.invoke(app, ["run", str(photos / "broken.jpg"), "-o", str(tmp_path / "out")])
+    assert done.exit_code == 1
+    assert "0 pictures, 0 segments, 1 error" in done.stdout
+
+
+def test_pictures_that_are_gone_are_told_and_kept(photos, tmp_path) -> None:
+    command = ["run", str(photos), "-o", str(tmp_path / "out"), "--points-per-side", "6"]
+    assert "not among the pictures named now" not in runner.invoke(app, command).stderr
+    (photos / "broken.jpg").unlink()
+    done = runner.invoke(app, command)
+    assert "1 picture of these results is not among the pictures named now" in done.stderr
+    assert len(samlab.open_run(tmp_path / "out")) == 2
+
+
+def test_a_wrong_device_is_told_before_anything_is_written(photos, tmp_path) -> None:
+    out = tmp_path / "out"
+    done = runner.invoke(app, ["run", str(photos), "-o", str(out), "--device", "nonsense"])
+    assert done.exit_code == 1
+    assert done.stderr.startswith("samlab: Expected a device such as 'cpu'")
+    assert not out.exists()
+
+
 def test_ctrl_c_says_how_to_go_on(photos, monkeypatch) -> None:
     def stopped(*_: object, **__: object) -> None:
         raise RunInterrupted("Stopped by Ctrl-C. 3 pictures are done.")

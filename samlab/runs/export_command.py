@@ -15,14 +15,16 @@ from samlab.errors import InputError
 if TYPE_CHECKING:
     from samlab.segments import Segments
 
+_LABEL_FILES = {".json", ".xml", ".yaml", ".yml", ".txt"}
+
 
 def export(
     sources: Annotated[
         list[Path],
         typer.Argument(
             metavar="FILE...",
-            help="Parquet files of segments or a folder of them, SA-1B JSON, or labels (COCO, "
-            "BDD100K, VOC, label maps).",
+            help="The folder of a run, Parquet files of segments or a folder of them, SA-1B JSON, "
+            "or labels (COCO, BDD100K, VOC, YOLO, label maps).",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The file or folder to write.")],
@@ -66,6 +68,8 @@ def export(
 
     Example: samlab export out/photo.parquet -o photo.json
 
+    Example: samlab export out -o run.json
+
     Example: samlab export labels.json --images photos -o data --format yolo --val 0.2
     """
     from samlab.formats.export import export as write
@@ -102,19 +106,37 @@ def read_segments(
 
     if not source.exists():
         raise InputError(f"Expected a file or folder of segments, '{source}' does not exist.")
+    if (source / "run.json").is_file():
+        return _of_run(source)
     if source.is_dir() and (tables := sorted(source.glob("*.parquet"))):
         return [Segments.from_parquet(file) for file in tables]
     if source.suffix.lower() in (".parquet", ".pq"):
         return [Segments.from_parquet(source)]
     if source.suffix.lower() == ".json" and _is_sa1b(source):
         return [read_sa1b(source)]
+    if source.is_file() and source.suffix.lower() not in _LABEL_FILES:
+        raise InputError(
+            "Expected the folder of a run, Parquet files of segments, SA-1B JSON, or labels, got "
+            f"'{source}'. samlab segment and samlab run make segments of pictures."
+        )
     if images is None:
         raise InputError(
-            f"'{source}' holds labels, which belong to pictures: pass their folder with --images."
+            f"Expected '{source}' to hold labels, which belong to pictures: pass their folder with "
+            "--images."
         )
     labelled = read_labels(source, images, classes=classes)
     typer.echo(str(labelled.report), err=True)
     return labelled.to_segments()
+
+
+def _of_run(folder: Path) -> list[Segments]:
+    """The segments of each picture of a run that did not fail, in the order of the run."""
+    from samlab.runs.opened import open_run
+
+    run = open_run(folder)
+    found = {segments.image_id: segments for segments in run}
+    good = run.pictures.loc[run.pictures["status"] == "ok", "image_id"].tolist()
+    return [found[name] if name in found else run.segments(name) for name in good]
 
 
 def _is_sa1b(file: Path) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from pycocotools.coco import COCO
 from typer.testing import CliRunner
@@ -14,7 +15,9 @@ from samlab.formats.coco import read_coco
 from samlab.formats.coco_writer import write_coco
 from samlab.formats.sa1b import write_sa1b
 from samlab.segments import Segments
+from tests.formats.conftest import pictures as pictures
 from tests.formats.shapes import RINGED, segments_of
+from tests.runs.light import make_pictures, run_light
 
 
 def run(*words: object, code: int = 0) -> str:
@@ -57,7 +60,24 @@ def test_sa_1b_and_folders_of_tables_are_sources_too(table: Path, tmp_path: Path
     assert set(Segments.from_parquet(out).image_ids.tolist()) == {"a.jpg", "b.jpg"}  # type: ignore[union-attr]
 
 
+def test_a_run_is_a_source_too(tmp_path: Path) -> None:
+    """With the pictures in which nothing was found, and without those that failed."""
+    run_light(make_pictures(tmp_path / "pictures", 12, broken=2), tmp_path / "out")
+    said = run(tmp_path / "out", "-o", tmp_path / "run.json")
+    rows = pd.read_parquet(tmp_path / "out" / "pictures").query("status == 'ok'")
+    assert (rows["n_segments"] == 0).any()
+    assert f"{rows['n_segments'].sum()} segments of 10 pictures" in said
+    written = COCO(tmp_path / "run.json")
+    assert [image["file_name"] for image in written.dataset["images"]] == rows["image_id"].tolist()
+    counts = [len(written.getAnnIds(image)) for image in written.imgs]
+    assert counts == rows["n_segments"].tolist()
+
+
 def test_bad_input_is_one_sentence(table: Path, pictures: Path, tmp_path: Path) -> None:
+    picture = next(pictures.glob("*.jpg"))
+    assert "samlab segment and samlab run make segments of pictures" in run(
+        picture, "-o", tmp_path / "x.json", code=1
+    )
     assert "does not exist" in run(tmp_path / "no.parquet", "-o", tmp_path / "x.json", code=1)
     labels = write_coco(segments_of([RINGED]), tmp_path / "l.json").path
     assert "pass their folder with --images" in run(labels, "-o", tmp_path / "x.parquet", code=1)
