@@ -237,13 +237,24 @@ class Session:
             self.note += f" To be named anew: {', '.join(left)}."
 
     def rename(self, label: int, name: str) -> None:
-        """Give a class another name."""
-        names = list(self.annotations.classes)
+        """Give a class another name; the name of another class gives its masks to that one."""
+        names, name = list(self.annotations.classes), " ".join(name.split())
         if not 0 <= label < len(names):
             raise InputError(f"Expected a class from 0 to {len(names) - 1}, got {label}.")
-        if names[label] != name:
-            names[label] = name
-            self.journal.do({"act": "classes", "names": list(checked_names(names))})
+        old = names[label]
+        if old == name:
+            return
+        used = any(
+            m.label == label for i in self.annotations.images() for m in self.annotations.masks(i)
+        )
+        if name in names and used:
+            change = self.journal.do({"act": "merge", "label": label, "into": names.index(name)})
+            n = len(change.masks)
+            moved = "1 mask was moved" if n == 1 else f"{n} masks were moved"
+            self.note = f"{moved} from '{old}' to '{name}'."
+            return
+        names[label] = name
+        self.journal.do({"act": "classes", "names": list(checked_names(names))})
 
     # -- the model at work --------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ An act is a plain dict, as a line of the journal has it (annotation_journal.py):
 | `add` | `image`, `masks`: dicts with `counts`, `size` and what else `Mask` has; perhaps `filled` |
 | `set` | `image`, `ids`, and `label` or `state` or both |
 | `drop` | `image`, `ids` |
+| `merge` | `label`, `into`: all masks of one class go to another |
 | `done` | `image`, `size`, `value` |
 | `undo`, `redo` | |
 
@@ -167,7 +168,7 @@ class Annotations:
             return self._step(self._future, self._past, "Nothing to do again.", 1)
         makers: dict[str, Callable[[Act], Change]] = {
             "classes": self._classes, "add": self._add, "set": self._set, "drop": self._drop,
-            "done": self._done,
+            "merge": self._merge, "done": self._done,
         }  # fmt: skip
         if kind not in makers:
             raise InputError(f"Expected an act out of {', '.join(makers)}; got {kind!r}.")
@@ -297,6 +298,16 @@ class Annotations:
 
     def _drop(self, act: Act) -> Change:
         return Change(str(act["image"]), {key: (m, None) for key, m in self._found(act).items()})
+
+    def _merge(self, act: Act) -> Change:
+        label, into = int(act["label"]), int(act["into"])
+        found: dict[Key, tuple[Mask | None, Mask | None]] = {
+            (image, number): (mask, self._checked(replace(mask, label=into)))
+            for image, of_image in self._masks.items()
+            for number, mask in of_image.items()
+            if mask.label == label >= 0
+        }
+        return Change(masks=found)
 
     def _found(self, act: Act) -> dict[Key, Mask]:
         image = str(act["image"])

@@ -245,7 +245,8 @@ function renderAnnotator({ model, el }) {
     view.cards.replaceChildren(...prompting.cards());
     view.cards.hidden = !any;
     view.asked.textContent = any ? "Which mask?" : selected.size ? "Selected" :
-      asked ? `Is this right? ${questions().length} to answer` : "Mark";
+      asked ? `Is this right? ${questions().length} to answer` :
+        { mark: "Mark", select: "Select", move: "Move" }[mode];
     view.hint.hidden = any;
     view.hint.textContent = hintText(asked);
     const keys = [];
@@ -270,6 +271,12 @@ function renderAnnotator({ model, el }) {
       return `${what}, ${Math.round(100 * (asked.sure ?? 0.5))} % sure. A class key keeps it as that ` +
         "class.";
     }
+    const { done, total } = model.get("queue");
+    if (payload.stage === "automatic" && !masks.length && done < total) {
+      return model.get("running") ? "The model is at work; what it finds appears here." :
+        "Run lets the model annotate all pictures that are left; then you correct what it did.";
+    }
+    if (mode === "move") return "Drag the picture; Ctrl and the wheel zoom.";
     if (mode === "select") return "Click a mask, Shift and click for more.";
     return "Click what you want, then press the key of its class. Shift and click marks what does " +
       "not belong to it. Drag for a box.";
@@ -280,12 +287,13 @@ function renderAnnotator({ model, el }) {
     view.classes.hidden = all.length === 0;
     view.classes.replaceChildren(...all.map(({ name, count }, label) => {
       const field = make("input", { class: "sl-name", type: "text", maxLength: 80,
-        "aria-label": `Name of class ${label + 1}`, onkeydown: (event) => {
+        "aria-label": `Name of class ${label + 1}`, spellcheck: false, onkeydown: (event) => {
           event.stopPropagation();
           if (event.key === "Enter") field.blur();
         }, onchange: () => send("rename", { label, name: field.value }) });
       field.value = name;
-      const swatch = make("i", { class: "sl-swatch" });
+      const swatch = make("button", { type: "button", class: "sl-swatch",
+        "aria-label": `Use ${name}`, "aria-pressed": String(label === active) });
       swatch.style.background = css(label);
       return make("div", { class: `sl-row sl-class${label === active ? " sl-on" : ""}`,
         role: "listitem", onclick: (event) => event.target === field || classKey(label) },
@@ -305,15 +313,16 @@ function renderAnnotator({ model, el }) {
     view.counted.textContent = kept.length === 1 ? "1 mask" : `${kept.length} masks`;
     view.list.replaceChildren(...masks.flatMap((mask, i) => {
       if (mask.state !== "kept") return [];
-      const swatch = make("i", { class: "sl-swatch" });
+      const swatch = make("button", { type: "button", class: "sl-swatch",
+        "aria-label": `Select mask ${i + 1}`, "aria-pressed": String(selected.has(mask.id)) });
       swatch.style.background = css(mask.label);
       const menu = choice([["-1", "no class"], ...classes().map((c, k) => [String(k), c.name])],
         String(mask.label), (value) => send("label", { ids: [mask.id], label: Number(value) }));
-      menu.setAttribute("aria-label", "Class");
+      menu.setAttribute("aria-label", `Class of mask ${i + 1}`);
       return [make("div", { class: `sl-row sl-one${selected.has(mask.id) ? " sl-on" : ""}`,
         role: "listitem", onpointerenter: () => canvas?.setHover(i),
         onpointerleave: () => canvas?.setHover(-1),
-        onclick: (event) => event.target.closest("button, select") ||
+        onclick: (event) => event.target.closest(".sl-icon-button, select") ||
           select(toggled(selected, [mask.id], event.shiftKey || event.ctrlKey)) },
       swatch, menu, make("span", { class: "sl-share", text: percent(mask.area /
         (scene.width * scene.height)) }),
@@ -395,6 +404,8 @@ function renderAnnotator({ model, el }) {
     else if (!held && /^[1-9]$/.test(key)) action = () => classKey(Number(key) - 1);
     else if (!held) action = keys[key];
     if (!action || (key === "enter" && event.target.matches("button"))) return;
+    // With nothing to say yes to, Enter is the picture's own: it selects what the arrows found.
+    if (key === "enter" && !prompting.proposals().length && !question()) return;
     event.preventDefault();
     event.stopPropagation();
     action();

@@ -330,13 +330,32 @@ class Annotator(Bench):
         threading.Thread(target=self._run, name="samlab-annotate", daemon=True).start()
 
     def _run(self) -> None:
+        session = self.session
+        before = len(session.annotations.classes)
         try:
-            self.session.run(told=lambda done, total: self._show(), stop=self._stop.is_set)
+            finished = session.run(told=lambda done, total: self._show(), stop=self._stop.is_set)
+            session.note = " ".join([session.note, self._told_run(finished, before)]).strip()
         except Exception as error:  # noqa: BLE001 (a thread has no one else to tell)
             self.session.note = told_error(error)
         finally:
             self.running = False
             self._show()
+
+    def _told_run(self, finished: int, classes_before: int) -> str:
+        """What a run without a person has come to."""
+        state = self.session.annotations
+        if self._stop.is_set():
+            left = len(self.session.queue) - len(state.done)
+            return f"Stopped; pictures left: {left}. Run goes on there."
+        kept = sum(len(state.masks(image, "kept")) for image in state.images())
+        text = f"Pictures done: {finished}. Masks in all: {kept}."
+        groups = len(state.classes) - classes_before
+        if groups and self.session.bank is None:
+            text += (
+                f" Those alike are in {groups} group{'s' * (groups > 1)}: name them under Classes; "
+                "the same name twice makes one class of two."
+            )
+        return text
 
     # -- without a front end ------------------------------------------------------------------
 

@@ -298,3 +298,20 @@ def test_bad_input(tmp_path: Path, sam: object) -> None:
     one._proposals = [type(one.ask([(30, 40, 1)])[0])(empty, 0, 0.5, float("nan"))]  # type: ignore[arg-type]
     with pytest.raises(InputError, match="at least one pixel, got an empty one"):
         one.keep(0)
+
+
+def test_a_class_that_gets_the_name_of_another_gives_its_masks_to_it(
+    tmp_path: Path, sam: object
+) -> None:
+    one = session(tmp_path, sam, classes=["red", "group 1", "group 2"])
+    for i, image in enumerate(("a.png", "b.png")):
+        one.journal.do(add(image, {**square(1, 1), "label": 1}, {**square(9, 9), "label": i}))
+    one.rename(1, "  red ")
+    assert one.note == "3 masks were moved from 'group 1' to 'red'."
+    assert [m.label for i in ("a.png", "b.png") for m in one.annotations.masks(i)] == [0] * 4
+    assert one.annotations.classes == ("red", "group 1", "group 2")
+    one.undo()
+    assert [m.label for i in ("a.png", "b.png") for m in one.annotations.masks(i)] == [1, 0, 1, 1]
+    # There is nothing to move from a class without masks: then it is a slip of the hand.
+    with pytest.raises(InputError, match="every class name once, got red twice"):
+        one.rename(2, "red")

@@ -49,6 +49,10 @@ def acts(draw: st.DrawFn) -> list[dict[str, Any]]:
             st.sampled_from(["a.png", "b.png"]), st.integers(0, 6),
         ),
         st.builds(
+            lambda label, into: {"act": "merge", "label": label, "into": into},
+            st.integers(0, 2), st.integers(-1, 2),
+        ),
+        st.builds(
             lambda value: {"act": "done", "image": "a.png", "size": [*SIZE], "value": value},
             st.booleans(),
         ),
@@ -141,6 +145,22 @@ def test_a_mask_becomes_a_row_with_all_it_came_with() -> None:
     assert state.segments("b.png").image_size == (0, 0)
 
 
+def test_a_merge_moves_masks_of_all_pictures_and_is_undone_in_one_step() -> None:
+    state = Annotations()
+    state.apply({"act": "classes", "names": ["car", "tree", "bush"]})
+    for image, label in (("a.png", 2), ("b.png", 2), ("b.png", 0), ("c.png", 1)):
+        state.apply(add(image, {**square(1, 1), "label": label}))
+    before = told(state)
+    state.apply({"act": "merge", "label": 2, "into": 1})
+    labels = [m.label for image in ("a.png", "b.png", "c.png") for m in state.masks(image)]
+    assert labels == [1, 1, 0, 1]
+    assert state.classes == ("car", "tree", "bush")
+    state.apply({"act": "undo"})
+    assert told(state) == before
+    with pytest.raises(InputError, match="Expected a class from 0 to 2"):
+        state.apply({"act": "merge", "label": 2, "into": 3})
+
+
 def test_initial_classes_are_not_undone() -> None:
     state = Annotations()
     state.apply({"act": "classes", "names": ["car"], "fixed": True})
@@ -151,7 +171,10 @@ def test_initial_classes_are_not_undone() -> None:
 @pytest.mark.parametrize(
     ("act", "message"),
     [
-        ({"act": "dance"}, "Expected an act out of classes, add, set, drop, done; got 'dance'"),
+        (
+            {"act": "dance"},
+            "Expected an act out of classes, add, set, drop, merge, done; got 'dance'",
+        ),
         ({"act": "classes", "names": ["car", "car"]}, "every class name once, got car twice"),
         ({"act": "classes", "names": ["  "]}, "at least one letter, got an empty one"),
         ({"act": "classes", "names": []}, "Expected at least the 1 classes there are, got 0"),
@@ -256,6 +279,8 @@ def test_of_a_journal_with_a_damaged_line_nothing_else_is_lost(
     assert again.note.startswith(f"Line {line} of '{journal.path}' is damaged and was left out")
     assert again.note.endswith("everything else is there.")
     gone = {mask["id"] for mask in lost.get("masks", [])} | set(lost.get("ids", []))
+    if lost["act"] == "merge":
+        gone = {m.id for name in ("a.png", "b.png") for m in journal.annotations.masks(name)}
     for image in ("a.png", "b.png"):
         now = {mask.id: mask for mask in again.annotations.masks(image)}
         for mask in journal.annotations.masks(image):

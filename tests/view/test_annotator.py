@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,60 @@ def test_run_annotates_the_rest(tmp_path: Path, sam: Any) -> None:
     assert one.run() == 0
     assert one.queue["done"] == 2
     assert len(one.tables) == 2
+
+
+def test_the_button_runs_in_the_background_and_tells_what_it_came_to(
+    tmp_path: Path, sam: Any
+) -> None:
+    folder = folder_of(tmp_path, ("a.png", "b.png"))
+    one = annotate(
+        folder, out=tmp_path / "out", sam=sam, stage="automatic", stability_score_thresh=0.8
+    )
+    page = Page(one)
+    page("run")
+    wait_for(lambda: not one.running)
+    groups = len(one.classes)
+    assert groups >= 1
+    assert one.note.startswith(
+        f"Pictures done: 2. Masks in all: {len(one.segments)}. Those alike are"
+    )
+    assert f"in {groups} group" in one.note
+    page("run")
+    wait_for(lambda: not one.running)
+    assert one.note == f"Pictures done: 0. Masks in all: {len(one.segments)}."
+
+
+@pytest.mark.parametrize("stage", ["semi-automatic", "automatic"])
+def test_a_model_that_fails_is_told_and_nothing_waits(tmp_path: Path, stage: Any) -> None:
+    folder = folder_of(tmp_path, ("a.png",))
+    one = annotate(folder, out=tmp_path / "out", sam="tiny", stage=stage)
+    one.add([(*disc(0, 0), 1)], label="red")
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise ValueError("weights are NaN")
+
+    one.session.workshop.get = broken  # type: ignore[method-assign]
+    told = "ValueError: weights are NaN. The annotations are as they were."
+    if stage == "automatic":
+        Page(one)("run")
+        wait_for(lambda: not one.running)
+        assert one.note == told
+    else:
+        one.session.workshop._ready.clear()
+        one._live = True
+        one._prepare()
+        wait_for(lambda: one.status == "failed")
+        assert one.note == told
+        assert "ValueError: weights are NaN" in Page(one)("prompt", points=[[1, 1, 1]])["text"]
+    assert len(one.segments) == 1
+
+
+def wait_for(condition: Any) -> None:
+    for _ in range(600):
+        if condition():
+            return
+        time.sleep(0.1)
+    raise TimeoutError
 
 
 def test_a_written_file_needs_nothing_and_shows_what_was_kept(
