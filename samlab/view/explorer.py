@@ -200,26 +200,31 @@ class Explorer(Bench):
             self.eps = content["value"]
         elif kind == "recluster":
             settings = self._tuning.settings.changed(content["settings"])
-            before = self._tuning.settings
             tuning = self._tune(settings, self.labels)
-            self._tuning = tuning
-            if _vectors_key(before) != _vectors_key(settings):
-                self._lay_out(settings)
+            self._take_up(tuning)
             records = self.state["records"]
             with self.hold_sync():
                 self.sweep = tuning.payload()
                 self.state = self._state_at(tuning.suggested, records)
         elif kind == "settings":  # after an undo in the page, which has the labels already
             settings = self._tuning.settings.changed(content["settings"])
-            before = self._tuning.settings
-            if settings != before:
-                self._tuning = self._tune(settings, self.labels)
+            if settings != self._tuning.settings:
+                self._take_up(self._tune(settings, self.labels))
                 self.sweep = self._tuning.payload()
-            if _vectors_key(before) != _vectors_key(settings):
-                self._lay_out(settings)
 
     def _tune(self, settings: Settings, reference: np.ndarray | None) -> Tuning:
         return Tuning(self._vectors(settings), settings, reference)
+
+    def _take_up(self, tuning: Tuning) -> None:
+        """Go on with other settings, and another map where they need one; or stay with the old."""
+        before, self._tuning = self._tuning, tuning
+        if _vectors_key(before.settings) == _vectors_key(tuning.settings):
+            return
+        try:
+            self._lay_out(tuning.settings)
+        except Exception:
+            self._tuning = before
+            raise
 
     def _vector_names(self) -> list[str]:
         """Vectors that can be chosen: those there are, those to pool, those to compute."""

@@ -71,6 +71,12 @@ class Probe(Bench):
             },
         )
 
+    @traitlets.validate("query")
+    def _checked_query(self, proposal: Any) -> int:
+        query = int(proposal["value"])
+        self._check(query)
+        return query
+
     @property
     def similarities(self) -> np.ndarray:
         """Cosine of every segment with the query, float32 (N,); NaN without a query."""

@@ -115,9 +115,10 @@ def test_errors_say_what_to_do() -> None:
     found = probe(segments, picture)
     with pytest.raises(InputError, match="pass others=... to samlab.probe and click a segment"):
         found.similar_in_others()
-    found.query = 3
+    found.query = 1
     with pytest.raises(InputError, match="Expected a segment id below 3, or -1 for none; got 3"):
-        _ = found.similarities
+        found.query = 3
+    assert found.query == 1
     with pytest.raises(InputError, match="Expected vectors of 12 numbers"):
         _patches(Features(), np.ones((2, 5), np.float32))
     with pytest.raises(InputError, match="Expected the picture 'b.png' among pictures"):
