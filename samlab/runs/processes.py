@@ -171,6 +171,11 @@ class _WorkPool:
             self.results.put(failure)
 
     @property
+    def stopped(self) -> bool:
+        """Whether all processes are to end."""
+        return self._stopped
+
+    @property
     def unfinished(self) -> bool:
         with self._lock:
             return bool(self._again) or next(self._todo, None) is not None
@@ -189,12 +194,14 @@ class _WorkPool:
 
 
 def _talk(hello: bytes, pool: _WorkPool, size: int) -> bool:
-    """Start a process and keep it busy; True at the end of the work, False where it died."""
+    """Start a process and keep it busy; True at the end of all, False where it died by itself."""
     with _start() as process:
         pool.processes.append(process)
         stdin, stdout = _pipes(process)
         waiting: deque[list[Picture]] = deque()
         try:
+            if pool.stopped:  # before it was known there, so that nobody ended it
+                return True
             stdin.write(hello)
             stdin.flush()
             _answer(stdout)  # the model is loaded
@@ -216,7 +223,7 @@ def _talk(hello: bytes, pool: _WorkPool, size: int) -> bool:
             process.kill()
             code = process.wait()
             pool.died(list(waiting), f"The process working on it ended with code {code}.")
-            return False
+            return pool.stopped
         finally:
             with suppress(OSError):
                 stdin.close()

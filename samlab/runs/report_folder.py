@@ -198,9 +198,9 @@ def _answers(
             own.mkdir()
             workers.append(Worker(own, threads))
         crew = [threading.Thread(target=serve, args=(w,), daemon=True) for w in workers]
-        for member in crew:
-            member.start()
         try:
+            for member in crew:
+                member.start()
             for _ in tasks:
                 yield answers.get()
         finally:
@@ -209,7 +209,8 @@ def _answers(
             for worker in workers:
                 worker.kill()
             for member in crew:
-                member.join(timeout=10)
+                if member.is_alive():
+                    member.join(timeout=10)
 
 
 def _usable_threads() -> int:

@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -41,6 +42,8 @@ class Worker:
             "PYTHONFAULTHANDLER": "1",
         }
         self._process: subprocess.Popen[str] | None = None
+        self._ended = False
+        self._lock = threading.Lock()  # none is started behind the back of `kill`
 
     def ask(self, task: dict[str, Any]) -> dict[str, Any]:
         """Have one report made; waits for it.
@@ -50,9 +53,11 @@ class Worker:
 
         Returns:
             What `make` returns; where the process died, an `"error"` that says so. The next task
-            starts a fresh process.
+            starts a fresh process, unless `kill` was called.
         """
         process = self._started()
+        if process is None:
+            return {"error": "The reports were stopped before this one was begun."}
         try:
             process.stdin.write(json.dumps(task) + "\n")  # type: ignore[union-attr]
             process.stdin.flush()  # type: ignore[union-attr]
@@ -63,11 +68,22 @@ class Worker:
             pass
         with suppress(subprocess.TimeoutExpired):
             process.wait(5)
-        self.kill()
+        self._discard()
         return {"error": self._obituary(process.wait())}
 
     def kill(self) -> None:
-        """End the process at once; its kernel notices and ends itself."""
+        """End the process at once and for good; its kernel notices and ends itself."""
+        with self._lock:
+            self._ended = True
+        self._discard()
+
+    def close(self) -> None:
+        """End the process after what it is doing."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.communicate()
+
+    def _discard(self) -> None:
         process, self._process = self._process, None
         if process is not None:
             process.kill()
@@ -76,22 +92,18 @@ class Worker:
                 with suppress(OSError):  # what was left to be written is of no use now
                     pipe.close()  # type: ignore[union-attr]
 
-    def close(self) -> None:
-        """End the process after what it is doing."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.communicate()
-
-    def _started(self) -> subprocess.Popen[str]:
-        if self._process is None:
-            with self._said.open("w") as log:
-                # A session of its own: Ctrl-C is for the parent, which then ends its workers.
-                self._process = subprocess.Popen(
-                    [sys.executable, "-m", "samlab.runs.report_worker"],
-                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
-                    encoding="utf-8", env=self._environment, start_new_session=True,
-                )  # fmt: skip
-        return self._process
+    def _started(self) -> subprocess.Popen[str] | None:
+        """The process, a new one where there is none; None once all is to end."""
+        with self._lock:
+            if self._process is None and not self._ended:
+                with self._said.open("w") as log:
+                    # A session of its own: Ctrl-C is for the parent, which then ends its workers.
+                    self._process = subprocess.Popen(
+                        [sys.executable, "-m", "samlab.runs.report_worker"],
+                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
+                        encoding="utf-8", env=self._environment, start_new_session=True,
+                    )  # fmt: skip
+            return self._process
 
     def _obituary(self, code: int) -> str:
         last = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -79,10 +80,15 @@ def test_processes_that_die_all_the_time_stop_the_run(pictures, tmp_path, monkey
     assert tables_of(again) == tables_of(run_light(pictures, tmp_path / "b"))
 
 
-def test_stopping_ends_the_processes(pictures) -> None:
+def test_stopping_ends_the_processes_and_starts_no_others(pictures, monkeypatch) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    start = processes._start
+    monkeypatch.setattr(processes, "_start", lambda: started.append(start()) or started[-1])
     outcomes = Crew(LightRecipe(), ["cpu", "cpu"], batch=2).outcomes(iter(list_pictures(pictures)))
     next(outcomes)
     outcomes.close()  # waits for the threads, which wait for the processes
+    assert 1 <= len(started) <= 2
+    assert all(process.poll() is not None for process in started)
 
 
 def test_a_model_that_cannot_be_loaded_says_so(pictures) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from html.parser import HTMLParser
 from pathlib import Path
@@ -18,9 +19,11 @@ import pytest
 from PIL import Image
 
 from samlab.errors import FormatError, InputError
+from samlab.runs import report_worker
 from samlab.runs.page import outside_loads
 from samlab.runs.report_folder import find_pictures, write_reports
 from samlab.runs.report_index import Entry, index_page, link, read_entries, write_index
+from samlab.runs.report_worker import Worker
 from samlab.runs.summary import MIME, read_summary
 from tests.runs.test_report import GOOD, ROOT, write_notebook
 
@@ -157,7 +160,7 @@ def hear_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks at /proc")
 def test_ctrl_c_ends_the_workers_and_leaves_an_index(tmp_path, photos):
     mark = "import os, time\nopen({!r} + str(os.getpid()), 'w').close()\n{}"
     folder = str(tmp_path / "kernel.")
@@ -171,25 +174,59 @@ def test_ctrl_c_ends_the_workers_and_leaves_an_index(tmp_path, photos):
         command, stderr=subprocess.PIPE, text=True, cwd=ROOT, preexec_fn=hear_ctrl_c
     )
     kernels: list[Path] = []
-    for _ in range(600):
-        kernels = list(tmp_path.glob("kernel.*"))
-        if len(kernels) >= 3:
-            break
-        time.sleep(0.1)
-    time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    try:
+        # One report is in the index, and two kernels are at work.
+        while len(kernels) < 3 or not read_entries(tmp_path / "out"):
+            assert process.poll() is None
+            time.sleep(0.1)
+            kernels = list(tmp_path.glob("kernel.*"))
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=120)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert f"Interrupted. What is done: {tmp_path / 'out' / 'index.html'}" in said
     assert "Traceback" not in said
     assert list(read_entries(tmp_path / "out")) == ["50% #1?.png"]
     assert not list((tmp_path / "out").rglob("*.tmp"))
-    for _ in range(100):
-        alive = [k for k in kernels if Path("/proc", k.name.split(".")[1]).exists()]
-        if not alive:
+    ids = [int(kernel.name.split(".")[1]) for kernel in kernels]
+    for _ in range(600):
+        if not any(map(is_running, ids)):
             break
         time.sleep(0.1)
-    assert alive == []
+    assert [process for process in ids if is_running(process)] == []
+
+
+def is_running(process: int) -> bool:
+    """Whether there is such a process; one that ended and whom nobody asked about is none."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_worker_that_is_ended_while_it_starts_does_not_outlive_it(tmp_path, monkeypatch):
+    worker = Worker(tmp_path, threads=1)
+    end = threading.Thread(target=worker.kill)
+    started: list[subprocess.Popen[str]] = []
+    start = subprocess.Popen
+
+    def slow_start(*arguments, **options):
+        end.start()
+        time.sleep(0.1)  # now it has found nothing to end, or waits
+        started.append(start(*arguments, **options))
+        return started[0]
+
+    monkeypatch.setattr(report_worker.subprocess, "Popen", slow_start)
+    missing = str(tmp_path / "no.png")
+    task = {"picture": missing, "report": f"{missing}.html", "thumbnail": f"{missing}.jpg"}
+    worker.ask({**task, "notebook": None, "parameters": {}})
+    end.join()
+    assert started[0].wait(timeout=60) == -signal.SIGKILL
+    assert "stopped before this one was begun" in worker.ask(task)["error"]
+    assert len(started) == 1
 
 
 # -- before anything runs --------------------------------------------------------------------------
