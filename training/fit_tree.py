@@ -159,12 +159,13 @@ def fit_quality(judged: list[Judged], seed: int) -> Perceptron:
 
 
 def fit_curve(judged: list[Judged], quality: Perceptron) -> Array:
-    """(2, n): appeal to expected IoU, by isotonic regression on scenes not used for `quality`."""
+    """(2, n): appeal to expected IoU, by isotonic regression on scenes not used for `quality`, with
+    a slight slope where that is flat, so that no two regions are equally good."""
     attraction = [appeal(one.iou, quality(one.features), one.lasting) for one in judged]
     x, y = np.concatenate(attraction), np.concatenate([one.truth for one in judged])
     isotonic = IsotonicRegression(y_min=0, y_max=1).fit(x, y)
     knots = np.unique(np.quantile(x, np.linspace(0, 1, 65)))
-    return np.stack([knots, isotonic.predict(knots)])
+    return np.stack([knots, isotonic.predict(knots) + np.linspace(-0.01, 0.01, len(knots))])
 
 
 # ---------------------------------------------------------------- fitting

@@ -70,7 +70,7 @@ class RegionGraph:
 
 
 def region_graph(maps: Maps, superpixels: int = SUPERPIXELS) -> RegionGraph:
-    """Superpixels of the watershed hierarchy by area, with their sums."""
+    """Superpixels of the watershed hierarchy by `_size`, with their sums."""
     height, width = maps.boundary.shape
     smooth = ndimage.gaussian_filter(maps.boundary.astype(np.float64), SMOOTHING, mode="nearest")
     if height * width == 1:
@@ -79,7 +79,7 @@ def region_graph(maps: Maps, superpixels: int = SUPERPIXELS) -> RegionGraph:
         return RegionGraph(leaves, _region_sums(maps, leaves, 1), pairs, edge)
     graph = hg.get_4_adjacency_graph((height, width))
     weights = hg.weight_graph(graph, smooth, hg.WeightFunction.mean)
-    tree, altitudes = hg.watershed_hierarchy_by_area(graph, weights)
+    tree, altitudes = hg.watershed_hierarchy_by_attribute(graph, weights, _size)
     cut = hg.HorizontalCutExplorer(tree, altitudes).horizontal_cut_from_num_regions(
         min(superpixels, height * width)
     )
@@ -89,6 +89,13 @@ def region_graph(maps: Maps, superpixels: int = SUPERPIXELS) -> RegionGraph:
     region = _region_sums(maps, leaves, count)
     pairs, edge = _edge_sums(graph, weights, leaves.ravel(), region)
     return RegionGraph(leaves, region, pairs, edge)
+
+
+def _size(tree: hg.Tree, altitudes: Array) -> Array:
+    """Which basins of the watershed are kept longest: large ones, and small ones behind a clear
+    outline. The root of the area times the height, so that neither a speck nor a haze counts."""
+    height = np.maximum(hg.attribute_height(tree, altitudes), 1e-3)
+    return np.asarray(np.sqrt(hg.attribute_area(tree)) * height)
 
 
 def _region_sums(maps: Maps, leaves: Array, count: int) -> Array:

@@ -2,7 +2,7 @@
 
 `TreeDecoder` is opened once per embedding. It keeps two lists: all regions of the trees, for boxes
 and masks, and the shown ones for points: few enough for a person, different enough to survive the
-box NMS of SAM's mask generator. A grid of points returns every one of them that it can hit.
+box NMS of SAM's mask generator. Which of them a point means, how deep it lies in each decides.
 """
 
 from __future__ import annotations
@@ -24,12 +24,15 @@ CELL = 4
 SHOWN = 300
 """At most so many regions answer points."""
 
-LEAST_GAIN = 0.4
+LEAST_GAIN = 0.25
 """Regions that add less than this in `choose` are not shown: bits of texture mostly."""
 
-MIDDLE = 2.0
+MIDDLE = 4.0
 """How much it counts that a point lies in the middle of a region (see `centrality`): people point
 at the middle of what they mean."""
+
+RIM = 0.02
+"""The least that a point's depth in a region counts."""
 
 SAME_BOX = 0.7
 """Box IoU above which SAM's mask generator drops the lower of two masks."""
@@ -38,8 +41,11 @@ THRESHOLD = 0.88
 """SAM's default `pred_iou_thresh`. Shown regions lie above it, all others below: the predicted IoU
 is 0.88 plus 0.12 times the expected IoU for the former, 0.88 times it for the latter."""
 
-DISTINCT = 0.6
+DISTINCT = 0.8
 """The three answers to a point overlap by less than this IoU where that is possible."""
+
+SIZES_APART = 0.6
+"""The answers to other prompts than points differ in size by this ratio where that is possible."""
 
 Prompt = tuple[Array, Array, Array | None, Array | None]
 """Points (K, 2) in pixels of the input, labels (K,), box (4,) or None, mask logits or None."""
@@ -90,8 +96,10 @@ class TreeDecoder:
         weights = quality**2 * lasting * np.sqrt(self.regions.areas)
         boxes = self.regions.boxes
         self.shown = choose(iou, boxes, weights, SHOWN, SAME_BOX, LEAST_GAIN)
+        self.overlap = iou[np.ix_(self.shown, self.shown)]
+        rows = self.regions.members[self.shown]
+        self.depth = centrality(rows, boxes[self.shown], self.graph.leaves)
         self.iou = self._predicted_iou(np.arange(len(self.score)), self.score)
-        self.by_superpixel, self.iou_by_superpixel = self._answers(iou)
         self.made: list[Array] = []
         self.made_iou: list[float] = []
 
@@ -150,28 +158,50 @@ class TreeDecoder:
         every = np.concatenate([self.iou, np.array(self.made_iou, np.float32), np.zeros(1)])
         return every[answers].astype(np.float32)
 
-    def _cells(self, points: Array) -> tuple[Array, Array]:
-        """Superpixel under each point, and whether it lies on the picture at all."""
+    def _cells(self, points: Array) -> tuple[Array, Array, Array]:
+        """Row and column of the cell under each point, the nearest one where there is none, and
+        whether the point lies on the picture at all."""
         height, width = self.graph.leaves.shape
         # Up to the very edge: half a pixel is added below, which must not push a point over it.
         edge = np.array([width, height]) * CELL
         inside: Array = np.all((points >= -0.5) & (points <= edge), axis=1)
         x, y = (np.floor((points[:, k] + 0.5) / CELL).astype(np.int64) for k in (0, 1))
-        leaf = self.graph.leaves[np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)]
-        return leaf, inside
+        return np.clip(y, 0, height - 1), np.clip(x, 0, width - 1), inside
 
     def _at_points(self, points: Array) -> tuple[Array, Array]:
-        leaf, inside = self._cells(points)
+        """Three answers to each of K single points, smallest first, (K, 3), and predicted IoU.
+
+        The best of the shown regions around the point, then the best of those that differ from it,
+        then of those that differ from both; the first again where there is no other. Where only
+        doubtful regions lie around it, none of them shown, the best of those.
+        """
+        y, x, inside = self._cells(points)
+        depth = self.depth[:, y, x]
+        rank = self.score[self.shown][:, None] + MIDDLE * np.log(np.maximum(depth / 255, RIM))
+        rank = np.where(depth > 0, rank, -np.inf)
+        every, columns = rank.copy(), np.arange(len(points))
+        place = np.zeros((len(points), 3), np.int64)
+        for k in range(3):
+            best = rank.argmax(0)
+            found = np.isfinite(rank[best, columns])
+            place[:, k] = np.where(found, best, place[:, 0])
+            rank[self.overlap[:, best] >= DISTINCT] = -np.inf
+        answers, ranks = self.shown[place], every[place, columns[:, None]]
+        for k in np.flatnonzero(~(depth > 0).any(0)):
+            around = np.flatnonzero(self.regions.members[:, self.graph.leaves[y[k], x[k]]])
+            answers[k] = self._best(around, self.score, apart=True)
+            ranks[k] = self.score[answers[k]]
+        order = np.argsort(self.regions.areas[answers], axis=1, kind="stable")
+        answers, ranks = (np.take_along_axis(x, order, axis=1) for x in (answers, ranks))
+        scores = self._predicted_iou(answers, ranks)
         on = inside[:, None]
-        return (
-            np.where(on, self.by_superpixel[leaf], -1),
-            np.where(on, self.iou_by_superpixel[leaf], 0),
-        )
+        return np.where(on, answers, -1), np.where(on, scores, 0)
 
     def _answer(self, prompt: Prompt) -> Array:
         """Three answers to any prompt; -1 where there are fewer."""
         points, labels, box, logits = prompt
-        leaf, inside = self._cells(points)
+        y, x, inside = self._cells(points)
+        leaf = self.graph.leaves[y, x]
         wanted = leaf[inside & (labels == 1)]
         unwanted = np.setdiff1d(leaf[inside & (labels == 0)], wanted)
         if len(points) and (labels == 1).any() and not len(wanted):
@@ -199,7 +229,7 @@ class TreeDecoder:
         chosen: list[int] = []
         for k in order[:200].tolist():
             ratios = [min(areas[k], areas[c]) / max(areas[k], areas[c]) for c in chosen]
-            if not apart or all(ratio < DISTINCT for ratio in ratios):
+            if not apart or all(ratio < SIZES_APART for ratio in ratios):
                 chosen.append(k)
             if len(chosen) == 3:
                 break
@@ -245,64 +275,6 @@ class TreeDecoder:
         cells = np.bincount(self.graph.leaves[on], minlength=count)
         shared = self.regions.members @ cells
         return np.asarray(shared / np.maximum(self.regions.areas + cells.sum() - shared, 1e-6))
-
-    def _answers(self, iou: Array) -> tuple[Array, Array]:
-        """Three regions for a point on each superpixel, smallest first, (S, 3), and their IoU.
-
-        First the natural choice: the best of the shown regions around, then the best of those that
-        differ from it, then of those that differ from both. Shown regions that nobody has chosen
-        then take the place of the least missed one that others hold too, on a large superpixel
-        if possible, so that none of them is out of reach of a grid of points.
-        """
-        shown = self.shown
-        rows, overlap = self.regions.members[shown], iou[np.ix_(shown, shown)]
-        middle = centrality(rows, self.regions.boxes[shown], self.graph.leaves)
-        rank = self.score[shown][:, None] + MIDDLE * np.log(middle)
-        table = np.full((len(self.graph.region), 3), -1, np.int64)
-        lost: dict[int, int] = {}
-        for leaf in range(len(table)):
-            around = np.flatnonzero(rows[:, leaf])
-            if not len(around):  # only doubtful regions here, none of them shown
-                holds = self.regions.members[:, leaf]
-                lost[leaf] = int(np.argmax(np.where(holds, self.score, -np.inf)))
-                continue
-            for place in range(3):
-                if not len(around):
-                    table[leaf, place] = table[leaf, 0]
-                    continue
-                best = around[np.argmax(rank[around, leaf])]
-                table[leaf, place] = best
-                around = around[overlap[best, around] < DISTINCT]
-        self._spread(table, rows, rank, np.log(self.graph.region[:, AREA]))
-        answers = shown[table]
-        ranks = np.take_along_axis(rank.T, np.maximum(table, 0), axis=1)
-        for leaf, region in lost.items():
-            answers[leaf], ranks[leaf] = region, self.score[region]
-        order = np.argsort(self.regions.areas[answers], axis=1, kind="stable")
-        answers, ranks = (np.take_along_axis(x, order, axis=1) for x in (answers, ranks))
-        return answers, self._predicted_iou(answers, ranks)
-
-    @staticmethod
-    def _spread(table: Array, rows: Array, rank: Array, room: Array) -> None:
-        """Give regions that no superpixel answers a place in `table`, in place; never the first."""
-        chosen = np.bincount(table[table >= 0], minlength=len(rows))
-        for k in np.argsort(-rank.max(1, initial=-np.inf), kind="stable"):
-            if chosen[k]:
-                continue
-            leaves = np.flatnonzero(rows[k] & (table[:, 0] >= 0))
-            if not len(leaves):
-                continue
-            holders = table[leaves]
-            missed = rank[holders, leaves[:, None]] - room[leaves][:, None]
-            loss = np.where(chosen[holders] > 1, missed, np.inf)
-            repeats = holders[:, 1:] == holders[:, :1]
-            loss[:, 1:][repeats] = -np.inf
-            loss[:, 0] = np.inf
-            spot = np.unravel_index(int(np.argmin(loss)), loss.shape)
-            if loss[spot] < np.inf:
-                chosen[holders[spot]] -= 1
-                table[leaves[spot[0]], spot[1]] = k
-                chosen[k] += 1
 
     # ------------------------------------------------------------ masks
 

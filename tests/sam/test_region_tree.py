@@ -243,14 +243,21 @@ def test_region_boxes_of_unions():
     np.testing.assert_array_equal(region_boxes(rows, boxes), [[0, 0, 2, 2], [0, 0, 6, 9]])
 
 
-def test_centrality_is_one_in_the_middle_and_falls_to_the_rim():
+def test_centrality_is_highest_in_the_middle_and_falls_to_the_rim():
     leaves = np.arange(81).reshape(9, 9)
     rows = np.stack([np.ones(81, bool), np.isin(leaves.ravel(), leaves[1:6, 2:5])])
     found = centrality(rows, region_boxes(rows, superpixel_boxes(leaves)), leaves)
     y, x = np.indices((9, 9))
     depth = np.minimum(np.minimum(x, 8 - x), np.minimum(y, 8 - y)) + 1
-    np.testing.assert_allclose(found[0].reshape(9, 9), depth / 5)
-    small = found[1].reshape(9, 9)
-    assert small[3, 3] == 1
-    assert small[1, 2] == 0.5
-    assert np.all(small[~rows[1].reshape(9, 9)] == 0.02)
+    np.testing.assert_array_equal(found[0], np.ceil(depth * 255 / 5))
+    assert found[1, 3, 3] == 255
+    assert found[1, 1, 2] == 128
+    assert (found[1][~rows[1].reshape(9, 9)] == 0).all()
+
+
+@given(st.integers(1, 120))
+def test_the_innermost_cell_has_all_of_it(side):
+    leaves = np.zeros((side, side + 1), int)
+    found = centrality(np.ones((1, 1), bool), np.array([[0, 0, side + 1, side]]), leaves)
+    assert found.max() == 255
+    assert found.min() > 0
