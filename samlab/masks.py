@@ -54,6 +54,44 @@ def decode_all(rles: Sequence[Rle], image_size: tuple[int, int]) -> np.ndarray:
     return out
 
 
+def coordinates(rle: Rle) -> tuple[np.ndarray, np.ndarray]:
+    """Where a mask is set: rows and columns, int64 (A,) each, column by column.
+
+    Costs what the mask has, not what the picture has: for small masks of large pictures.
+
+    Example:
+        >>> [found.tolist() for found in coordinates(encode(np.eye(2, dtype=bool)))]
+        [[0, 1], [0, 1]]
+    """
+    ends = np.cumsum(_run_lengths(_to_bytes(rle)["counts"]))
+    starts, stops = ends[: len(ends) // 2 * 2 : 2], ends[1::2]
+    lengths = stops - starts
+    # Each run counts on from its start.
+    at = np.arange(lengths.sum()) + np.repeat(starts - np.cumsum(lengths) + lengths, lengths)
+    columns, rows = np.divmod(at, rle["size"][0])
+    return rows, columns
+
+
+def _run_lengths(counts: bytes) -> np.ndarray:
+    """COCO's compressed counts as run lengths, int64 (K,), beginning with background.
+
+    Groups of five bits, low ones first, a sixth bit where more follow; signed; from the fourth run
+    on the difference to the run two before (rleFrString in cocoapi's maskApi.c).
+    """
+    codes = np.frombuffer(counts, np.uint8).astype(np.int64) - 48
+    if len(codes) == 0:
+        return np.zeros(0, np.int64)
+    last = (codes & 32) == 0
+    first = np.append(0, np.flatnonzero(last)[:-1] + 1)
+    place = np.arange(len(codes)) - np.repeat(first, np.diff(np.append(first, len(codes))))
+    values = np.add.reduceat((codes & 31) << (5 * place), first)
+    negative = (codes[last] & 16) != 0
+    values[negative] -= np.int64(1) << (5 * (place[last][negative] + 1))
+    values[1::2] = np.cumsum(values[1::2])
+    values[2::2] = np.cumsum(values[2::2])
+    return values
+
+
 def area(rles: Sequence[Rle]) -> np.ndarray:
     """Areas in pixels, int64 (N,)."""
     if len(rles) == 0:

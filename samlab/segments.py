@@ -35,6 +35,9 @@ class Segments:
         points: float32 (N, 2), the (x, y) prompt each mask came from; NaN where there was none.
         labels: int64 (N,), class ids; -1 is "no class" (noise).
         embeddings: name -> float32 (N, D), for example `{"sam": (N, 256)}`.
+        scores: name -> float32 (N,), or (N, K) for K scores of each segment: numbers that another
+            model gave, for example `{"detection": (N,)}`. They are no vectors: nothing clusters or
+            compares them.
         image_size: (H, W) in pixels; (0, 0) after `concat` of pictures of different sizes.
         image_id: Name of the picture; `image_ids` tells it per segment after `concat`.
         class_names: label -> name, where a person named classes.
@@ -49,6 +52,7 @@ class Segments:
     points: np.ndarray | None = None
     labels: np.ndarray | None = None
     embeddings: Mapping[str, np.ndarray] = field(default_factory=_no_vectors)
+    scores: Mapping[str, np.ndarray] = field(default_factory=_no_vectors)
     image_size: tuple[int, int] = (0, 0)
     image_id: str = ""
     image_ids: np.ndarray | None = None
@@ -93,8 +97,18 @@ class Segments:
                     f"segment; got {array.shape}."
                 )
             vectors[str(name)] = _frozen(array)
+        scores = {}
+        for name, value in dict(self.scores).items():
+            array = np.ascontiguousarray(np.asarray(value, dtype=np.float32))
+            if array.ndim not in (1, 2) or len(array) != n:
+                raise InputError(
+                    f"Expected the scores '{name}' to have the shape ({n},) or ({n}, K), one row "
+                    f"per segment; got {array.shape}."
+                )
+            scores[str(name)] = _frozen(array)
         object.__setattr__(self, "rles", tuple(self.rles))
         object.__setattr__(self, "embeddings", vectors)
+        object.__setattr__(self, "scores", scores)
         object.__setattr__(self, "class_names", {int(k): v for k, v in self.class_names.items()})
         object.__setattr__(self, "provenance", dict(self.provenance))
 
@@ -144,6 +158,7 @@ class Segments:
             self,
             rles=tuple(self.rles[i] for i in ids),
             embeddings={k: v[ids] for k, v in self.embeddings.items()},
+            scores={k: v[ids] for k, v in self.scores.items()},
             **columns,
         )
 
@@ -194,8 +209,12 @@ class Segments:
             )
         self._require_one_size("label_map")
         out = np.full(self.image_size, background, np.int32)
-        for i in np.argsort(-self._column("areas"), kind="stable"):
-            out[masks.decode(self.rles[i])] = values[i]
+        areas = self._column("areas")
+        for i in np.argsort(-areas, kind="stable"):
+            # Decoding costs what the picture has, coordinates about ten times what the mask has.
+            small = 10 * areas[i] < out.size
+            where = masks.coordinates(self.rles[i]) if small else masks.decode(self.rles[i])
+            out[where] = values[i]
         return out
 
     def embedding(self, name: str | None = None) -> np.ndarray:
@@ -236,16 +255,23 @@ class Segments:
         """The same segments with the vectors (N, D) added, or replaced, under `name`."""
         return replace(self, embeddings={**self.embeddings, name: vectors})
 
+    def with_scores(self, name: str, values: np.ndarray) -> Segments:
+        """The same segments with scores (N,) or (N, K) added, or replaced, under `name`."""
+        return replace(self, scores={**self.scores, name: values})
+
     @classmethod
     def concat(cls, parts: Sequence[Segments]) -> Segments:
         """Put segments of several pictures (or runs) into one table, in order.
 
-        Embeddings that not all parts have are left out. Parts without segments are skipped.
+        Embeddings and scores that not all parts have are left out, scores of another K as well.
+        Parts without segments are skipped.
         """
         full = [part for part in parts if len(part)] or list(parts[:1])
         if not full:
             return cls()
         shared = [k for k in full[0].embeddings if all(k in p.embeddings for p in full)]
+        kinds = {k: {p.scores[k].shape[1:] for p in full if k in p.scores} for k in full[0].scores}
+        alike = [k for k in kinds if len(kinds[k]) == 1 and all(k in p.scores for p in full)]
         sizes = {part.image_size for part in full}
         ids = {part.image_id for part in full}
         names: dict[int, str] = {}
@@ -261,6 +287,7 @@ class Segments:
         return cls(
             rles=[rle for part in full for rle in part.rles],
             embeddings={k: np.concatenate([p.embeddings[k] for p in full]) for k in shared},
+            scores={k: np.concatenate([p.scores[k] for p in full]) for k in alike},
             image_size=sizes.pop() if len(sizes) == 1 else (0, 0),
             image_id=ids.pop() if len(ids) == 1 else "",
             class_names=names,
@@ -297,7 +324,10 @@ class Segments:
         return cls(**columns, image_size=image_size or (0, 0), image_id=image_id)
 
     def to_pandas(self) -> pd.DataFrame:
-        """One row per segment: numbers, class and name; without masks and vectors."""
+        """One row per segment: numbers, class and name; without masks and vectors.
+
+        Scores (N,) are columns named `score_...`.
+        """
         return tables.to_pandas(self)
 
     def to_arrow(self) -> pa.Table:

@@ -26,6 +26,28 @@ def test_round_trip(mask) -> None:
 
 
 @given(MASKS)
+@settings(max_examples=200, deadline=None)
+def test_coordinates_are_nonzeros(mask) -> None:
+    rows, columns = masks.coordinates(masks.encode(mask))
+    expected = np.nonzero(mask.T)
+    assert np.array_equal(rows, expected[1])
+    assert np.array_equal(columns, expected[0])
+
+
+def test_coordinates_of_long_runs_and_of_sams_uncompressed_form(rng) -> None:
+    for mask in (
+        np.ones((1500, 1200), bool), np.zeros((900, 3), bool),
+        np.pad(np.ones((300, 2), bool), ((500, 600), (700, 1))), rng.random((200, 300)) > 0.5,
+    ):  # fmt: skip
+        rle = masks.encode(mask)
+        plain = {"size": rle["size"], "counts": masks._run_lengths(rle["counts"].encode()).tolist()}
+        for form in (rle, plain):
+            found = np.zeros(mask.shape, bool)
+            found[masks.coordinates(form)] = True
+            assert np.array_equal(found, mask)
+
+
+@given(MASKS)
 @settings(max_examples=60, deadline=None)
 def test_sams_uncompressed_form_is_taken_too(mask) -> None:
     import torch

@@ -157,14 +157,27 @@ def index_map(segments: Segments, scale: float = 1.0) -> np.ndarray:
             continue
         left, right = max(int(x0 / step_x) - 1, 0), min(int(np.ceil(x1 / step_x)) + 1, out_w)
         top, bottom = max(int(y0 / step_y) - 1, 0), min(int(np.ceil(y1 / step_y)) + 1, out_h)
-        mask = Image.fromarray(masks.decode(segments.rles[i]).astype(np.uint8) * 255)
         source = (left * step_x, top * step_y, min(right * step_x, width),
                   min(bottom * step_y, height))  # fmt: skip
+        mask, moved = _cut_mask(segments.rles[i], source, np.ceil([step_x, step_y]) + 1)
         size = (right - left, bottom - top)
-        cover = np.asarray(mask.resize(size, Image.Resampling.BILINEAR, box=source))
+        cover = np.asarray(mask.resize(size, Image.Resampling.BILINEAR, box=moved))
         inside = cover >= min(128, int(cover.max()))
         out[top:bottom, left:right][inside] = i
     return out
+
+
+def _cut_mask(
+    rle: masks.Rle, box: tuple[float, float, float, float], margin: np.ndarray
+) -> tuple[Image.Image, tuple[float, float, float, float]]:
+    """The mask around a box (XYXY), 0 and 255, with a margin (x, y); and the box in it."""
+    height, width = rle["size"]
+    x0, y0 = (max(0, int(np.floor(v - m))) for v, m in zip(box[:2], margin, strict=True))
+    x1, y1 = (int(np.ceil(v + m)) for v, m in zip(box[2:], margin, strict=True))
+    out = np.zeros((min(y1, height) - y0, min(x1, width) - x0), np.uint8)
+    rows, columns = masks.coordinates(rle)
+    out[rows - y0, columns - x0] = 255
+    return Image.fromarray(out), (box[0] - x0, box[1] - y0, box[2] - x0, box[3] - y0)
 
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
