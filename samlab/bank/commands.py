@@ -25,14 +25,17 @@ app = typer.Typer(
 Labels = Annotated[
     Path,
     typer.Argument(
-        metavar="LABELS", help="COCO or BDD100K JSON, or a folder of VOC XML or label-map PNGs."
+        metavar="LABELS",
+        help="COCO or BDD100K JSON, YOLO's data.yaml, or a folder of VOC XML, YOLO text or "
+        "label-map PNGs.",
     ),
 ]
 Images = Annotated[Path, typer.Argument(metavar="IMAGES", help="The folder of pictures.")]
 BankFile = Annotated[Path, typer.Argument(metavar="BANK", help="A file from samlab bank build.")]
-Format = Annotated[str, typer.Option(help="auto, coco, bdd100k, voc or label-maps.")]
+Format = Annotated[str, typer.Option(help="auto, coco, bdd100k, voc, yolo or label-maps.")]
 Classes = Annotated[
-    Path | None, typer.Option(help="For label maps: a text file with one class name per line.")
+    Path | None,
+    typer.Option(help="For label maps and YOLO: a text file with one class name per line."),
 ]
 Model = Annotated[
     str,

@@ -11,6 +11,7 @@ from samlab.formats.coco import read_coco
 from samlab.formats.label_maps import read_label_maps
 from samlab.formats.labelled import LabelledImages
 from samlab.formats.voc import read_voc
+from samlab.formats.yolo_reader import read_yolo
 from samlab.latent.memory_bank import PrototypeBank
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ class MemoryBank(PrototypeBank):
         """Build a bank from labelled pictures: masks by box prompts, vectors, KMeans per class.
 
         Args:
-            labelled: From `samlab.read_coco`, `read_bdd100k`, `read_voc` or `read_label_maps`.
+            labelled: From `samlab.read_coco`, `read_bdd100k`, `read_voc`, `read_yolo` or
+                `read_label_maps`.
             sam: A model from `load_sam`, or a name or path for it.
             **options: Those of `box_examples` (how, masks, parts, background, resume, device,
                 progress) and of `from_segments` (per_class, class_weights, head, seed).
@@ -82,6 +84,19 @@ class MemoryBank(PrototypeBank):
     ) -> Bank:
         """Build a bank from Pascal VOC labels; see `read_voc` and `from_labelled`."""
         return cls.from_labelled(read_voc(annotations, images), sam, **options)
+
+    @classmethod
+    def from_yolo(
+        cls: type[Bank],
+        labels: str | Path,
+        images: str | Path,
+        sam: str | Path | Sam = "tiny",
+        *,
+        classes: str | Path | Sequence[str] | Mapping[int, str] | None = None,
+        **options: Any,
+    ) -> Bank:
+        """Build a bank from YOLO labels; see `read_yolo` and `from_labelled`."""
+        return cls.from_labelled(read_yolo(labels, images, classes=classes), sam, **options)
 
     @classmethod
     def from_label_maps(

@@ -16,7 +16,7 @@ from samlab.formats.labelled import LabelledImages, RawObject, Reading
 from samlab.formats.paths import image_folder
 from samlab.masks import Rle
 
-_PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"}
+PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"}
 _EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
 
 
@@ -63,7 +63,7 @@ def read_label_maps(
     pictures = {
         path.stem: path.name
         for path in sorted(image_folder(images).iterdir())
-        if path.suffix.lower() in _PICTURES
+        if path.suffix.lower() in PICTURES
     }
     reading = Reading(folder, images)
     for file in files:

@@ -229,12 +229,14 @@ class RawObject:
         class_name: Its class.
         box: Four numbers XYXY, or anything broken; None to take the mask's box.
         mask: Given the picture's (H, W), makes the mask; raises FormatError where it cannot.
+        problem: Why it cannot be used, where the reader knows already.
     """
 
     where: str
     class_name: str
     box: Any = None
     mask: Callable[[tuple[int, int]], Rle] | None = None
+    problem: str = ""
 
 
 class Reading:
@@ -286,6 +288,9 @@ class Reading:
         self, raw: RawObject, name: str, size: tuple[int, int]
     ) -> tuple[str, np.ndarray, Rle | None] | None:
         where, mask = f"{raw.where} of {name}", None
+        if raw.problem:
+            self.report.leave_out("object", raw.problem, where)
+            return None
         if raw.mask is not None:
             try:
                 mask = raw.mask(size)

@@ -13,8 +13,9 @@ from samlab.formats.json_files import load_json
 from samlab.formats.label_maps import read_label_maps
 from samlab.formats.labelled import LabelledImages
 from samlab.formats.voc import read_voc
+from samlab.formats.yolo_reader import YAML, read_yolo
 
-LabelFormat: TypeAlias = Literal["auto", "coco", "bdd100k", "voc", "label-maps"]
+LabelFormat: TypeAlias = Literal["auto", "coco", "bdd100k", "voc", "yolo", "label-maps"]
 
 
 def read_labels(
@@ -27,10 +28,12 @@ def read_labels(
     """Read labels of any known format.
 
     Args:
-        labels: A JSON file (COCO or BDD100K), or a folder of XML (VOC) or PNG files (label maps).
+        labels: A JSON file (COCO or BDD100K), YOLO's data.yaml, or a folder of XML (VOC), text
+            (YOLO) or PNG files (label maps).
         images: The folder of pictures.
         format: `"auto"` looks at the file's own structure.
-        classes: A text file with one class name per line, needed for label maps only.
+        classes: A text file with one class name per line, needed for label maps; for YOLO where
+            there is no data.yaml.
 
     Raises:
         FormatError: The format is not known, or the file is not what it claims.
@@ -43,9 +46,12 @@ def read_labels(
         return read_bdd100k(path, images)
     if kind == "voc":
         return read_voc(path, images)
+    if kind == "yolo":
+        return read_yolo(path, images, classes=classes)
     if kind != "label-maps":
         raise InputError(
-            f"Expected format 'auto', 'coco', 'bdd100k', 'voc' or 'label-maps', got '{kind}'."
+            "Expected format 'auto', 'coco', 'bdd100k', 'voc', 'yolo' or 'label-maps', got "
+            f"'{kind}'."
         )
     if classes is None:
         raise FormatError(
@@ -55,18 +61,22 @@ def read_labels(
 
 
 def guess_format(path: Path) -> str:
-    """`"coco"`, `"bdd100k"`, `"voc"` or `"label-maps"`, from what lies at `path`."""
+    """`"coco"`, `"bdd100k"`, `"voc"`, `"yolo"` or `"label-maps"`, from what lies at `path`."""
     if path.is_dir():
         if any(path.glob("*.xml")):
             return "voc"
         if any(path.glob("*.png")):
             return "label-maps"
+        if next(path.rglob("*.txt"), None):
+            return "yolo"
         raise FormatError(
-            f"Expected a folder of XML files (Pascal VOC) or PNG files (label maps), found neither "
-            f"in '{path}'."
+            "Expected a folder of XML files (Pascal VOC), text files (YOLO) or PNG files (label "
+            f"maps), found none of them in '{path}'."
         )
     if path.suffix.lower() == ".xml":
         return "voc"
+    if path.suffix.lower() in YAML:
+        return "yolo"
     content = load_json(path, "COCO or BDD100K")
     if isinstance(content, Mapping) and "annotations" in content:
         return "coco"

@@ -40,7 +40,8 @@ def export(
         typer.Option(help="The folder of pictures: for labels, cut-outs, and YOLO with pictures."),
     ] = None,
     classes: Annotated[
-        Path | None, typer.Option(help="For label maps: a text file with one class name per line.")
+        Path | None,
+        typer.Option(help="For label maps and YOLO: a text file with one class name per line."),
     ] = None,
     only_classes: Annotated[
         bool, typer.Option("--only-classes", help="Leave out segments without a class.")

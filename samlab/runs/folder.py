@@ -202,7 +202,7 @@ def _devices(recipe: Recipe, device: str | Sequence[str] | None) -> list[str | N
         for one in named:  # a wrong one is to be told before anything is written
             pick_device(one)
     if isinstance(device, str):
-        return named
+        return [device]
     if device is not None:
         if not device or not recipe.portable:
             raise InputError(

@@ -159,3 +159,28 @@ def test_the_commands_are_part_of_samlab_and_show_an_example(tmp_path):
     result = runner.invoke(samlab_app, ["bank", "classify", str(tmp_path / "none"), "x.jpg"])
     assert result.exit_code == 1
     assert "samlab: No memory bank at" in result.output
+
+
+def test_yolo_labels_are_one_more_set(files, spy, tmp_path):
+    """The same objects as in the COCO file."""
+    from samlab.formats.coco import read_coco
+
+    labelled, labels = read_coco(files.coco, files.images), tmp_path / "labels"
+    labels.mkdir()
+    (labels / "classes.txt").write_text("\n".join(labelled.class_names))
+    for image in labelled:
+        height, width = image.image_size
+        lines = []
+        for (x0, y0, x1, y1), name in zip(image.boxes.tolist(), image.class_names, strict=True):
+            box = ((x0 + x1) / 2 / width, (y0 + y1) / 2 / height)
+            box += ((x1 - x0) / width, (y1 - y0) / height)
+            number = labelled.class_names.index(name)
+            lines.append(" ".join([str(number), *(f"{v:.9f}" for v in box)]))
+        (labels / image.path.with_suffix(".txt").name).write_text("\n".join(lines))
+    banks = [tmp_path / "coco.safetensors", tmp_path / "yolo.safetensors"]
+    for source, bank in zip((files.coco, labels), banks, strict=True):
+        assert run("build", source, files.images, "-o", bank).exit_code == 0
+    one, other = map(MemoryBank.load, banks)
+    assert one.to_pandas().equals(other.to_pandas())
+    loaded = MemoryBank.from_yolo(labels, files.images, progress=False)
+    np.testing.assert_array_equal(loaded.prototypes, other.prototypes)

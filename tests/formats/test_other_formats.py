@@ -280,13 +280,13 @@ def test_one_door_finds_the_format(pictures, maps, tmp_path):
     assert len(read_labels(maps[0], pictures, classes=tmp_path / "names.txt")) == 1
     with pytest.raises(FormatError, match="Label maps need their class names"):
         read_labels(maps[0], pictures)
-    with pytest.raises(FormatError, match="found neither"):
+    with pytest.raises(FormatError, match="found none of them"):
         read_labels(_empty(tmp_path), pictures)
     (tmp_path / "other.json").write_text("{}")
     with pytest.raises(FormatError, match="is neither COCO .* nor BDD100K"):
         read_labels(tmp_path / "other.json", pictures)
-    with pytest.raises(InputError, match="got 'yolo'"):
-        read_labels(tmp_path / "bdd.json", pictures, format="yolo")
+    with pytest.raises(InputError, match="got 'kitti'"):
+        read_labels(tmp_path / "bdd.json", pictures, format="kitti")
 
 
 def _empty(folder):
