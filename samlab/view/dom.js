@@ -65,10 +65,17 @@ function choice(options, value, onchange) {
 }
 
 // The outermost element of a widget. JupyterLab takes Shift and click for a selection of cells, up
-// to the one clicked, and runs them all with the next Shift+Enter; here it means "add".
+// to the one clicked, and runs them all with the next Shift+Enter; here it means "add". Its
+// shortcuts of one key (A inserts a cell, D D deletes one, arrows go to others) hold for every
+// focused element that no text is typed into, so a slider would not hear its arrows.
 function makeRoot(name) {
   return make("div", { class: `samlab ${name}`, "data-lm-suppress-shortcuts": "true",
-    onmousedown: (event) => event.shiftKey && event.stopPropagation() });
+    onmousedown: (event) => event.shiftKey && event.stopPropagation(),
+    onkeydown: (event) => {
+      const held = event.ctrlKey || event.metaKey || event.altKey;
+      const runs = event.key === "Enter" && event.shiftKey;
+      if (!held && !runs) event.stopPropagation();
+    } });
 }
 
 // Numbers that travelled as bytes. The bytes may begin anywhere in a larger buffer, and typed

@@ -10,6 +10,7 @@ function renderPrompter({ model, el }) {
   let scene = sceneOf(kept);
 
   const root = makeRoot("sl-prompter");
+  root.classList.toggle("sl-static", Boolean(model.isStatic));
   const banner = createBanner(root);
   const status = make("span", { class: "sl-status", role: "status" });
   const prompting = createPrompting({ scene: () => scene, canvas: () => canvas,
@@ -25,6 +26,10 @@ function renderPrompter({ model, el }) {
   root.append(make("header", { class: "sl-head" },
     make("div", { class: "sl-title" }, make("b", { text: payload.title || "Prompt" }), status),
     make("div", { class: "sl-tools" }, pan, undoButton, clearButton)));
+  if (model.isStatic) {
+    root.append(make("div", { class: "sl-note",
+      text: "What was kept; marking things needs a running notebook." }));
+  }
   const picturePanel = make("div", { class: "sl-panel sl-picture-panel" });
   picturePanel.style.setProperty("--sl-ratio", `${payload.scene.width} / ${payload.scene.height}`);
   const side = make("section", { class: "sl-panel sl-side" });
@@ -53,10 +58,11 @@ function renderPrompter({ model, el }) {
     tip: (id) => (prompting.proposals().length || prompting.busy() ? null :
       segmentFacts(scene, id, kept[id].name || `mask ${id}`, [id])),
     click: (x, y, event) => {
+      if (model.isStatic) return true;
       prompting.point(x, y, event.shiftKey ? 0 : 1);
       return true;
     },
-    dragBox: () => !moving(),
+    dragBox: () => !moving() && !model.isStatic,
     box: (box) => {
       prompting.box(box);
       return true;
@@ -87,9 +93,9 @@ function renderPrompter({ model, el }) {
     root.classList.toggle("sl-waiting", busy);
     cards.replaceChildren(...prompting.cards());
     const ready = model.get("status");
-    status.textContent = ready === "encoding" ? "encoding the picture…" :
+    status.textContent = model.isStatic ? "" : ready === "encoding" ? "encoding the picture…" :
       ready === "failed" ? "could not encode the picture" : busy ? "…" : "ready";
-    status.classList.toggle("sl-working", ready === "encoding" || busy);
+    status.classList.toggle("sl-working", !model.isStatic && (ready === "encoding" || busy));
   }
   function showKept() {
     kept = model.get("kept");
@@ -127,7 +133,7 @@ function renderPrompter({ model, el }) {
     banner.show(message.text);
   };
   root.addEventListener("keydown", (event) => {
-    if (event.target.matches("input")) return;
+    if (event.target.matches("input") || model.isStatic) return;
     const undoing = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z";
     const action = undoing ? prompting.undo : { 1: () => prompting.choose(0),
       2: () => prompting.choose(1), 3: () => prompting.choose(2), Enter: keep,
@@ -141,7 +147,6 @@ function renderPrompter({ model, el }) {
     "change:kept": showKept, "msg:custom": onMessage };
   for (const [event, listener] of Object.entries(listeners)) model.on(event, listener);
   showKept();
-  if (model.isStatic) banner.show("Masks need a kernel; this file shows what was kept.");
   const unfollow = followTheme(root, () => canvas.view.schedule());
   return () => {
     for (const [event, listener] of Object.entries(listeners)) model.off(event, listener);
