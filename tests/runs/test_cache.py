@@ -172,7 +172,7 @@ def test_eight_processes_share_one_cache(tmp_path) -> None:
         subprocess.Popen([*command, str(seed)], cwd=ROOT, env=env, stdout=subprocess.PIPE)
         for seed in range(8)
     ]
-    said = [worker.communicate(timeout=120)[0].decode().split() for worker in workers]
+    said = [worker.communicate(timeout=600)[0].decode().split() for worker in workers]
     assert [worker.returncode for worker in workers] == [0] * 8
     assert sum(int(hits) for hits, _ in said) > 0
     assert sum(int(writes) for _, writes in said) > 16  # so some were evicted and written again

@@ -103,14 +103,15 @@ def actors() -> list[int]:
     return found
 
 
-def kill_a_worker_of(out: Path, killed: list[int]) -> None:
-    """SIGKILL one of the actors as soon as something is written."""
-    while not ((out / "pictures").exists() and any((out / "pictures").iterdir())):
-        time.sleep(0.02)
-    while not (found := actors()):
-        time.sleep(0.02)
-    os.kill(found[0], signal.SIGKILL)
-    killed.append(found[0])
+def kill_a_worker_of(out: Path, held: Path, killed: list[int]) -> None:
+    """SIGKILL one of the actors as soon as something is written; then let go what is held up."""
+    try:
+        while not ((out / "pictures").exists() and any((out / "pictures").iterdir())):
+            time.sleep(0.02)
+        killed.append(actors()[0])
+        os.kill(killed[0], signal.SIGKILL)
+    finally:
+        held.unlink()
 
 
 @pytest.mark.slow
@@ -119,8 +120,14 @@ def test_two_workers_of_which_one_is_killed_give_the_same_table(
     pictures, tmp_path, two_workers
 ) -> None:
     out, killed = tmp_path / "a", []
-    threading.Thread(target=kill_a_worker_of, args=(out, killed), daemon=True).start()
-    states = run_cluster(pictures, out, LightRecipe(), RayEngine(pictures_per_shard=2, workers=2))
+    # One picture is held up until a worker was killed, so that the work is not over before.
+    folder = deadly(tmp_path, pictures, "00034.png", "waits")
+    (held,) = Path(folder).iterdir()
+    killer = threading.Thread(target=kill_a_worker_of, args=(out, held, killed), daemon=True)
+    killer.start()
+    engine = RayEngine(pictures_per_shard=2, workers=2)
+    states = run_cluster(pictures, out, LightRecipe(deadly=folder), engine)
+    killer.join()
     assert len(killed) == 1
     assert (states[-1].done, states[-1].errors) == (40, 2)
     run = open_run(out)
