@@ -284,7 +284,7 @@ class Explorer(Bench):
 
     def _height(self) -> int:
         height, width = self._pixels.shape[:2]
-        return 460 + int(min(560, 530 * height / width))
+        return 490 + int(min(560, 530 * height / width))
 
     def __repr__(self) -> str:
         return f"Explorer({self.segments!r}, eps={self.eps})"
