@@ -154,12 +154,52 @@ def test_questions_undo_and_errors_in_the_page(notebook: Any, tmp_path: Path) ->
     field.fill("red")
     field.press("Enter")
     assert page.locator(".sl-annotator .sl-class").count() == 2
-    name = page.locator(".sl-annotator .sl-class .sl-name").nth(1)
-    name.fill("red")
-    name.press("Enter")
+    names = page.locator(".sl-annotator .sl-class .sl-name")
+    names.nth(0).fill("green")  # a class without masks
+    names.nth(0).press("Enter")
     banner = page.locator(".sl-annotator .sl-banner")
     banner.wait_for()
-    assert banner.inner_text() == "Expected every class name once, got red twice."
+    assert banner.inner_text() == "Expected every class name once, got green twice."
+    assert names.nth(0).input_value() == "red"
     kept(page, 1)
     lines = (tmp_path / "out" / "annotations.jsonl").read_text().splitlines()
     assert json.loads(lines[-1])["act"] == "redo"
+
+
+def test_the_automatic_stage_runs_by_its_button_and_groups_become_classes(
+    notebook: Any, tmp_path: Path
+) -> None:
+    folder = folder_of(tmp_path)
+    source = cells(folder, ", stage='automatic', stability_score_thresh=0.8")
+    page = notebook(
+        [source[0].replace("classes=['red', 'green']", "classes=[]")], name="auto.ipynb"
+    )
+    ready(page)
+    hint = page.locator(".sl-annotator .sl-hint")
+    assert hint.inner_text().startswith("Run lets the model annotate all pictures that are left")
+    page.get_by_role("button", name="Run", exact=True).click()
+    note = page.locator(".sl-annotator .sl-note")
+    note.filter(has_text="Pictures done: 3.").wait_for()
+    assert "name them under Classes" in note.inner_text()
+    page.get_by_role("button", name="Run", exact=True).wait_for()
+    rows = page.locator(".sl-annotator .sl-class")
+    before = rows.locator(".sl-count").all_inner_texts()
+    assert len(before) >= 1
+    name = rows.locator(".sl-name").nth(0)
+    name.fill("disc")
+    name.press("Enter")
+    total = run_new_cell(page, "print(len(annotator.segments))")
+    code = "print(annotator.segments.to_pandas().class_name.value_counts()['disc'])"
+    assert run_new_cell(page, code) == before[0]
+    page.evaluate("() => document.querySelector('.sl-annotator').scrollIntoView()")
+    # By keyboard: walk to a mask, select it, drop it, take it back.
+    page.locator(".sl-annotator .sl-stage").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.locator(".sl-annotator .sl-side h3").first.filter(has_text="Selected").wait_for()
+    page.keyboard.press("x")
+    note_of = f"print(len(annotator.segments) == {total} - 1)"
+    assert run_new_cell(page, note_of) == "True"
+    page.locator(".sl-annotator .sl-stage").focus()
+    page.keyboard.press("Control+z")
+    assert run_new_cell(page, f"print(len(annotator.segments) == {total})") == "True"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,41 @@ def test_classes_are_merged_named_and_split_and_a_click_selects(explorer_page: A
     assert state(page)["selected"] == "1 selected"
     page.get_by_role("button", name="New class").click()
     assert state(page)["summary"].startswith("6 classes")
+
+
+def test_a_class_is_split_by_a_smaller_eps_and_by_keyboard(explorer_page: Any) -> None:
+    page = explorer_page
+    rows = page.locator(".sl-row")
+    for i in (0, 1):
+        rows.nth(i).locator(".sl-bar").click(modifiers=["Shift"] if i else [])
+    page.get_by_role("button", name="Merge").click()
+    first = state(page)
+    assert first["summary"] == "5 classes · 0 noise (0 %) · edited"
+    rows.nth(0).locator(".sl-swatch").focus()
+    page.keyboard.press("Enter")
+    assert state(page)["selected"] == "", "the whole class was selected already"
+    page.keyboard.press("Enter")
+    assert state(page)["selected"] == "100 selected"
+    page.get_by_role("button", name="Split", exact=True).click()
+    split = page.get_by_role("group", name="Split")
+    assert re.match(r"Split class 0\s*eps [\d.]+: 2 classes, 0 noise", split.inner_text())
+    at_first = state(page)
+    assert at_first["summary"].startswith("6 classes · 0 noise")
+    for _ in range(int(page.locator(".sl-tune .sl-slider").get_attribute("max"))):
+        page.keyboard.press("ArrowLeft")  # the handle has the focus
+    assert state(page)["summary"].startswith("4 classes · 100 noise")
+    page.get_by_role("button", name="Cancel").click()
+    assert split.is_hidden()
+    assert state(page)["summary"] == first["summary"]
+    page.get_by_role("button", name="Split", exact=True).click()
+    page.get_by_role("button", name="Done").click()
+    assert split.is_hidden()
+    assert state(page)["summary"] == at_first["summary"]
+    page.get_by_label("Undo").click()
+    assert state(page)["summary"] == first["summary"]
+    # At the smallest eps nothing can be parted further.
+    set_slider(page, 0)
+    assert page.get_by_role("button", name="Split", exact=True).is_disabled()
 
 
 def test_settings_are_copied_as_code_and_as_parameters(explorer_page: Any) -> None:

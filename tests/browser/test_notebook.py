@@ -59,6 +59,17 @@ def test_explorer_and_kernel_follow_each_other(notebook: Any) -> None:
         "() => document.querySelector('.sl-classes .sl-summary').textContent === '2 selected'"
     )
 
+    # Keys in the widget are the widget's: arrows move its slider, A does not insert a cell.
+    slider = page.locator(".sl-tune .sl-slider")
+    at, cells = slider.input_value(), page.locator(".jp-Notebook .jp-Cell").count()
+    slider.focus()
+    for key in ("ArrowLeft", "a", "x", "ArrowRight"):
+        page.keyboard.press(key)
+        if key == "ArrowLeft":
+            assert slider.input_value() == str(int(at) - 1)
+    assert slider.input_value() == at
+    assert page.locator(".jp-Notebook .jp-Cell").count() == cells
+
     before = state(page)
     samples = page.get_by_label("Min samples")
     samples.fill("0")
