@@ -77,7 +77,7 @@ def run_command(
 
     Example: samlab run photos -o results --sam vit_b --classify cars.safetensors
     """
-    from samlab.runs.folder import RunInterrupted, run
+    from samlab.runs.folder import run
 
     options: dict[str, Any] = {
         "points_per_side": points_per_side,
@@ -105,8 +105,9 @@ def run_command(
             retry_errors=retry_errors,
             **options,
         )
-    except RunInterrupted as stop:
-        typer.echo(f"samlab: {stop}", err=True)
+    except KeyboardInterrupt as stop:  # from collect.py, or before there was anything to collect
+        said = str(stop) or "Stopped by Ctrl-C before the first picture."
+        typer.echo(f"samlab: {said}", err=True)
         raise typer.Exit(130) from None
     failed = done.errors
     for _, row in failed.head(_SHOWN_ERRORS).iterrows():
