@@ -292,6 +292,7 @@ function renderAnnotator({ model, el }) {
           if (event.key === "Enter") field.blur();
         }, onchange: () => send("rename", { label, name: field.value }) });
       field.value = name;
+      field.readOnly = Boolean(model.isStatic);
       const swatch = make("button", { type: "button", class: "sl-swatch",
         "aria-label": `Use ${name}`, "aria-pressed": String(label === active) });
       swatch.style.background = css(label);
@@ -319,6 +320,7 @@ function renderAnnotator({ model, el }) {
       const menu = choice([["-1", "no class"], ...classes().map((c, k) => [String(k), c.name])],
         String(mask.label), (value) => send("label", { ids: [mask.id], label: Number(value) }));
       menu.setAttribute("aria-label", `Class of mask ${i + 1}`);
+      menu.disabled = Boolean(model.isStatic);
       return [make("div", { class: `sl-row sl-one${selected.has(mask.id) ? " sl-on" : ""}`,
         role: "listitem", onpointerenter: () => canvas?.setHover(i),
         onpointerleave: () => canvas?.setHover(-1),

@@ -114,6 +114,7 @@ function renderPrompter({ model, el }) {
         },
         onchange: () => model.send({ kind: "name", ids: [id], name: field.value }) });
       field.value = item.name;
+      field.readOnly = Boolean(model.isStatic);
       return make("div", { class: "sl-row sl-kept", role: "listitem",
         onpointerenter: () => canvas.setHover(id), onpointerleave: () => canvas.setHover(-1) },
       swatch, field, make("span", { class: "sl-share", text: `IoU ${item.iou.toFixed(2)}` }),
