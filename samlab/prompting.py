@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from samlab.latent.crops import Outside
 
-DETECTION_SCORE = "detection_score"
-"""Name under which `Segments.embeddings` keeps the detector's scores, float32 (N, 1)."""
+DETECTION_SCORE = "detection"
+"""Name under which `Segments.scores` keeps the detector's scores, float32 (N,)."""
 
 
 def segment_text(
@@ -61,8 +61,8 @@ def segment_text(
 
     Returns:
         The segments that answer, sorted by text, then best first. `labels` are the numbers of the
-        texts and `class_names` the texts; `embeddings["text_scores"]`, float32 (N, T), is the score
-        of every segment for every text, and `samlab.text_table` shows it. The model's own vectors
+        texts and `class_names` the texts; `scores["text"]`, float32 (N, T), is the score of every
+        segment for every text, and `samlab.text_table` shows it. The model's own vectors
         are there too, so that `samlab.search_text` needs no picture. May be empty.
 
     Example: `samlab.segment_text("street.jpg", ["a bicycle", "a dog"], sam="vit_h")`.
@@ -111,8 +111,8 @@ def segment_detections(
 
     Returns:
         One segment per detection that is left, in order, with `labels`, `class_names` and vectors
-        "sam"; the detector's scores are `embeddings["detection_score"]`, float32 (N, 1). Boxes that
-        reach over the edge are clipped; those outside or without area are left out with a warning.
+        "sam"; the detector's scores are `scores["detection"]`, float32 (N,). Boxes that reach over
+        the edge are clipped; those outside or without area are left out with a warning.
         `provenance["detections"]` counts what was left out and names, as "rows", the number of each
         segment's detection. A mask may be empty.
 
@@ -137,16 +137,13 @@ def segment_detections(
     if name is None:
         name = Path(image).name if isinstance(image, (str, os.PathLike)) else ""
     segments = segment_boxes(embedding, found.boxes, sam=model, refine=refine, image_id=name)
-    vectors = {
-        "sam": pool(embedding, segments),
-        DETECTION_SCORE: np.asarray(found.scores)[:, None],
-    }
     note = {"given": found.given, "rows": found.rows.tolist(), "threshold": threshold,
             "left_out": {why: len(which) for why, which in found.left_out.items()}}  # fmt: skip
     return replace(
         segments,
         labels=found.labels,
         class_names=found.class_names,
-        embeddings=vectors,
+        embeddings={"sam": pool(embedding, segments)},
+        scores={DETECTION_SCORE: np.asarray(found.scores)},
         provenance={**segments.provenance, "detections": note},
     )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _FORMAT_VERSION = 1
 _META_KEY = b"samlab.segments"
+_EMBEDDING, _SCORE = "embedding_", "score_"
 _NUMBERS = (
     "label", "area", "x0", "y0", "x1", "y1", "predicted_iou", "stability_score", "point_x",
     "point_y",
@@ -80,7 +81,7 @@ def record_columns(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def to_pandas(segments: Segments) -> pd.DataFrame:
-    """One row per segment: numbers, class and name; without masks and vectors."""
+    """One row per segment: numbers, class and name; without masks, vectors and scores (N, K)."""
     boxes, points = np.asarray(segments.boxes), np.asarray(segments.points)
     labels = np.asarray(segments.labels)
     return pd.DataFrame(
@@ -97,6 +98,7 @@ def to_pandas(segments: Segments) -> pd.DataFrame:
             "stability_score": segments.stability_score,
             "point_x": points[:, 0],
             "point_y": points[:, 1],
+            **{f"{_SCORE}{k}": v for k, v in segments.scores.items() if v.ndim == 1},
         }
     )
 
@@ -111,10 +113,11 @@ def to_arrow(segments: Segments) -> pa.Table:
         table = table.append_column(column, pa.array(values, pa.int32()))
     counts = [rle["counts"] for rle in segments.rles]
     table = table.append_column("mask_counts", pa.array(counts, pa.string()))
-    for name, vectors in segments.embeddings.items():
-        flat = pa.array(vectors.ravel(), pa.float32())
-        column_of_lists = pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
-        table = table.append_column(f"embedding_{name}", column_of_lists)
+    wide = {f"{_EMBEDDING}{name}": vectors for name, vectors in segments.embeddings.items()}
+    wide |= {f"{_SCORE}{name}": rows for name, rows in segments.scores.items() if rows.ndim == 2}
+    for name, rows in wide.items():
+        flat = pa.array(rows.ravel(), pa.float32())
+        table = table.append_column(name, pa.FixedSizeListArray.from_arrays(flat, rows.shape[1]))
     meta = {
         "version": _FORMAT_VERSION,
         "image_size": list(segments.image_size),
@@ -141,12 +144,6 @@ def arrow_columns(table: pa.Table) -> dict[str, Any]:
         )
     columns = {name: table[name].to_numpy(zero_copy_only=False) for name in _NUMBERS}
     sizes = zip(table["mask_height"].to_pylist(), table["mask_width"].to_pylist(), strict=True)
-    vectors = {}
-    for name in table.column_names:
-        if name.startswith("embedding_"):
-            width = table.schema.field(name).type.list_size
-            flat = table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-            vectors[name.removeprefix("embedding_")] = flat.reshape(-1, width)
     return {
         "rles": [
             {"size": list(size), "counts": counts}
@@ -158,13 +155,29 @@ def arrow_columns(table: pa.Table) -> dict[str, Any]:
         "stability_score": columns["stability_score"],
         "points": np.stack([columns["point_x"], columns["point_y"]], axis=1),
         "labels": columns["label"],
-        "embeddings": vectors,
+        "embeddings": _numbers(table, _EMBEDDING),
+        "scores": _numbers(table, _SCORE),
         "image_size": (meta["image_size"][0], meta["image_size"][1]),
         "image_id": meta["image_id"],
         "image_ids": np.array(table["image_id"].to_pylist(), object),
         "class_names": {int(k): v for k, v in meta["class_names"].items()},
         "provenance": meta["provenance"],
     }
+
+
+def _numbers(table: pa.Table, prefix: str) -> dict[str, np.ndarray]:
+    """The columns whose names begin so, (N,) or (N, K), without that part of the name."""
+    found = {}
+    for name in table.column_names:
+        if not name.startswith(prefix):
+            continue
+        column, kind = table[name], table.schema.field(name).type
+        if pa.types.is_fixed_size_list(kind):
+            flat = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
+            found[name.removeprefix(prefix)] = flat.reshape(-1, kind.list_size)
+        else:
+            found[name.removeprefix(prefix)] = column.to_numpy(zero_copy_only=False)
+    return found
 
 
 def write_parquet(table: pa.Table, path: Path) -> None:

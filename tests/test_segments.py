@@ -28,6 +28,7 @@ def make(n: int = 5, size: tuple[int, int] = (12, 16), seed: int = 0) -> Segment
         points=rng.random((n, 2)) * 10,
         labels=rng.integers(-1, 3, n),
         embeddings={"sam": rng.normal(size=(n, 8)), "color": rng.normal(size=(n, 3))},
+        scores={"detection": rng.random(n), "text": rng.random((n, 3))},
         image_size=size,
         image_id="a.png",
         class_names={1: "coin"},
@@ -44,6 +45,9 @@ def assert_equal(a: Segments, b: Segments) -> None:
     assert list(a.embeddings) == list(b.embeddings)
     for name in a.embeddings:
         np.testing.assert_array_equal(a.embeddings[name], b.embeddings[name])
+    assert set(a.scores) == set(b.scores)
+    for name in a.scores:
+        np.testing.assert_array_equal(a.scores[name], b.scores[name])
     assert a.image_size == b.image_size
     assert a.class_names == b.class_names
     assert a.provenance == b.provenance
@@ -166,6 +170,46 @@ def test_columns_of_the_wrong_length_are_named() -> None:
         Segments(rles=rles, image_size=(9, 9))
 
 
+def test_scores_go_along_and_are_no_vectors(tmp_path) -> None:
+    """A column of numbers for each segment, which nothing takes for an embedding."""
+    segments = make()
+    some = segments[[3, 1]]
+    np.testing.assert_array_equal(some.scores["detection"], segments.scores["detection"][[3, 1]])
+    np.testing.assert_array_equal(some.scores["text"], segments.scores["text"][[3, 1]])
+    frame = segments.to_pandas()
+    np.testing.assert_array_equal(frame["score_detection"], segments.scores["detection"])
+    assert "score_text" not in frame
+    file = pq.read_table(segments.to_parquet(tmp_path / "s.parquet"))
+    assert file["score_text"].to_pylist()[2] == segments.scores["text"][2].tolist()
+    plain = replace(segments, embeddings={})
+    with pytest.raises(InputError, match="any embedding; they have none"):
+        plain.embedding()
+    added = plain.with_scores("own", np.arange(5))
+    assert list(added.scores) == ["detection", "text", "own"]
+    with pytest.raises(ValueError, match="read-only"):
+        added.scores["own"][0] = 1
+    for wrong in (np.zeros(4), np.zeros((5, 2, 2))):
+        with pytest.raises(InputError, match=r"scores 'own' to have the shape \(5,\) or \(5, K\)"):
+            plain.with_scores("own", wrong)
+
+
+def test_concat_keeps_scores_that_all_have_in_one_shape() -> None:
+    a, b = make(3), make(2)
+    both = Segments.concat([a, b])
+    assert both.scores["detection"].tolist() == [*a.scores["detection"], *b.scores["detection"]]
+    assert both.scores["text"].shape == (5, 3)
+    assert list(Segments.concat([a, replace(b, scores={})]).scores) == []
+    other = b.with_scores("text", np.zeros((2, 7)))
+    assert list(Segments.concat([a, other]).scores) == ["detection"]
+
+
+def test_files_without_scores_are_read(tmp_path) -> None:
+    segments = make()
+    old = replace(segments, scores={})
+    names = [n for n in segments.to_arrow().column_names if not n.startswith("score_")]
+    assert_equal(Segments.from_arrow(segments.to_arrow().select(names)), old)
+
+
 def test_nothing_can_be_changed_in_place() -> None:
     segments = make()
     with pytest.raises(ValueError, match="read-only"):
@@ -203,7 +247,10 @@ def test_concat_keeps_what_all_have() -> None:
 
 
 def test_empty_goes_through_everything(tmp_path) -> None:
-    empty = Segments(image_size=(4, 6), image_id="e", embeddings={"sam": np.zeros((0, 8))})
+    scores = {"detection": np.zeros(0), "text": np.zeros((0, 3))}
+    empty = Segments(
+        image_size=(4, 6), image_id="e", embeddings={"sam": np.zeros((0, 8))}, scores=scores
+    )
     assert len(empty) == 0
     assert empty.label_map().tolist() == [[-1] * 6] * 4
     assert empty.to_records() == []

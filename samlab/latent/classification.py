@@ -49,11 +49,16 @@ class Classification:
         return [self.class_names[i] if i >= 0 else "unknown" for i in self.labels]
 
     def to_segments(self) -> Segments:
-        """The segments with these labels and class names, for plots, tables and export."""
+        """The segments with these labels and class names, for plots, tables and export.
+
+        The confidence becomes `scores["confidence"]`.
+        """
         if self.segments is None:
             raise InputError("Expected a classification of segments; this one is of plain vectors.")
         names = {-1: "unknown", **dict(enumerate(self.class_names))}
-        return self.segments.with_labels(self.labels, names)
+        return self.segments.with_labels(self.labels, names).with_scores(
+            "confidence", self.confidence
+        )
 
     def to_pandas(self) -> pd.DataFrame:
         """One row per segment: class, confidence, and the second best class."""

@@ -27,8 +27,8 @@ from samlab.segments import Segments
 if TYPE_CHECKING:
     import pandas as pd
 
-SCORES = "text_scores"
-"""Name under which `Segments.embeddings` keeps the scores, float32 (N, T), one column per text."""
+SCORES = "text"
+"""Name under which `Segments.scores` keeps the scores, float32 (N, T), one column per text."""
 
 _CROPS_AT_ONCE = 128
 
@@ -175,7 +175,7 @@ def label_with_texts(
     note = {"model": model.name, "texts": list(asked), "background": list(others),
             "crops": list(model.crops), "outside": model.outside, "threshold": threshold,
             "top_k": top_k, "segments": len(segments)}  # fmt: skip
-    kept = seen.with_embedding(SCORES, found.scores)[ids]
+    kept = seen.with_scores(SCORES, found.scores)[ids]
     kept = kept.with_labels(labels, dict(enumerate(asked)))
     return replace(kept, provenance={**segments.provenance, "text": note})
 
@@ -185,10 +185,9 @@ def text_table(segments: Segments) -> pd.DataFrame:
     import pandas as pd
 
     texts = dict(segments.provenance).get("text", {}).get("texts")
-    if texts is None:
+    if texts is None or SCORES not in segments.scores:
         raise InputError("Expected segments from samlab.segment_text; these have no text scores.")
-    scores = segments.embedding(SCORES)
-    table = pd.DataFrame(scores, columns=texts)
+    table = pd.DataFrame(segments.scores[SCORES], columns=texts)
     table.insert(0, "text", [segments.class_name(int(i)) for i in np.asarray(segments.labels)])
     table.index.name = "segment"
     return table

@@ -132,10 +132,11 @@ def test_detections_become_labelled_masks_with_vectors():
     assert got.labels.tolist() == [0, 0]
     assert got.class_name(0) == "coin"
     assert got.embedding("sam").shape == (2, 256)
-    np.testing.assert_allclose(got.embedding("detection_score")[:, 0], [0.9, 0.8])
+    np.testing.assert_allclose(got.scores["detection"], [0.9, 0.8])
     assert got.provenance["detections"]["left_out"] == {"outside the picture": 1}
     assert got.provenance["detections"]["rows"] == [0, 1]
     assert got.rles == segment_boxes(coins, boxes[:2]).rles
+    assert list(got.embeddings) == ["sam"], "a score is no vector to cluster by"
     none = segment_detections(coins, boxes[:0], class_names=["coin"])
     assert len(none) == 0
     assert none.class_names == {0: "coin"}

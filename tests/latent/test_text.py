@@ -69,8 +69,8 @@ def test_each_text_finds_its_colour_and_the_background_the_rest(scene):
     assert [got.class_name(int(i)) for i in got.labels] == ["green", "red", "blue", "blue"]
     boxes = np.asarray(segments.boxes)
     np.testing.assert_array_equal(got.boxes, boxes[[1, 0, 2, 3]])  # the purer blue first
-    assert got.embedding("text_scores").shape == (4, 3)
-    assert got.embedding("text_scores").argmax(1).tolist() == [0, 1, 2, 2]
+    assert got.scores["text"].shape == (4, 3)
+    assert got.scores["text"].argmax(1).tolist() == [0, 1, 2, 2]
     assert got.provenance["text"]["texts"] == ["green", "red", "blue"]
     assert got.provenance["text"]["segments"] == 5
 
@@ -98,7 +98,7 @@ def test_the_threshold_is_on_the_score(scene):
     picture, segments = scene
     options = {"segments": segments, "model": ColourModel(), "background": ("grey",)}
     every = segment_text(picture, ["red", "green", "blue"], **options)
-    best = every.embedding("text_scores").max(1)
+    best = every.scores["text"].max(1)
     limit = float(np.sort(best)[1])
     some = segment_text(picture, ["red", "green", "blue"], threshold=limit, **options)
     assert len(some) == (best >= limit).sum() == 3
@@ -138,7 +138,7 @@ def test_the_table_of_scores(scene):
     )
     table = text_table(got)
     assert list(table.columns) == ["text", "green", "red"]
-    np.testing.assert_allclose(table["red"], got.embedding("text_scores")[:, 1])
+    np.testing.assert_allclose(table["red"], got.scores["text"][:, 1])
     with pytest.raises(InputError, match="from samlab.segment_text; these have no text scores"):
         text_table(segments)
 
@@ -202,7 +202,7 @@ def test_no_segments_answer_nothing(scene):
     none = Segments(image_size=(60, 90))
     got = segment_text(picture, ["red"], segments=none, model=ColourModel())
     assert len(got) == 0
-    assert got.embedding("text_scores").shape == (0, 1)
+    assert got.scores["text"].shape == (0, 1)
     assert len(text_table(got)) == 0
     assert len(search_text(["red"], none, model=ColourModel(), images={})) == 0
 
@@ -212,7 +212,7 @@ def test_five_thousand_texts(scene):
     texts = [f"thing {i}" for i in range(5000)] + ["blue"]
     got = segment_text(picture, texts, segments=segments, model=ColourModel(), top_k=1)
     assert "blue" in {got.class_name(int(i)) for i in got.labels}
-    assert got.embedding("text_scores").shape[1] == 5001
+    assert got.scores["text"].shape[1] == 5001
 
 
 @pytest.mark.parametrize(
@@ -332,7 +332,7 @@ def test_segments_by_text_through_transformers(scene, kind):
         picture, ["a red dog", "a green dog"], segments=segments, model=pair, top_k=2
     )
     assert 1 <= len(got) <= 4
-    scores = got.embedding("text_scores")
+    scores = got.scores["text"]
     assert scores.shape == (len(got), 2)
     assert ((scores >= 0) & (scores <= 1)).all()
     name = got.provenance["text"]["model"]
