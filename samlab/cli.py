@@ -32,10 +32,11 @@ class _Group(TyperGroup):
             typer.echo(f"samlab: {error}", err=True)
             raise typer.Exit(1) from None
         except OSError as error:
-            if error.filename is None:
+            if error.errno is None or isinstance(error, BrokenPipeError):  # `samlab ... | head`
                 raise
-            reason = f"'{error.filename}': {error.strerror or error}"
-            typer.echo(f"samlab: {reason}. Check the path, its permissions and the room.", err=True)
+            where = "" if error.filename is None else f"'{error.filename}': "
+            said = f"{where}{error.strerror or error}".rstrip(".")
+            typer.echo(f"samlab: {said}. Check the path, its permissions and the room.", err=True)
             raise typer.Exit(1) from None
 
 

@@ -164,14 +164,21 @@ def test_models_lists_all_names_and_where_they_are(monkeypatch, tmp_path):
     assert names == ["tiny", "vit_b", "vit_l", "vit_h", "mobile_sam"]
 
 
-def test_files_that_cannot_be_opened_are_named(monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (PermissionError(13, "Permission denied", "/w"), "'/w': Permission denied. Check the path"),
+        (OSError(28, "No space left on device"), "No space left on device. Check the path, its"),
+    ],
+)
+def test_what_the_system_refuses_is_one_sentence_too(monkeypatch, error, said):
     def broken(**_):
-        raise PermissionError(13, "Permission denied", "/root/weights")
+        raise error
 
     monkeypatch.setattr("samlab.sam.checkpoints.status", broken)
     done = runner.invoke(app, ["models"])
     assert done.exit_code == 1
-    assert done.stderr.startswith("samlab: '/root/weights': Permission denied. Check the path")
+    assert done.stderr.startswith(f"samlab: {said}")
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,11 @@ def execute_report(
     source = Path(notebook) if notebook is not None else report_notebook()
     out = Path(out)
     check_parameters(parameters, source)
+    if out.is_dir():
+        raise InputError(
+            f"Expected the HTML file to write, got the folder '{out}'. For example: "
+            f"{out / 'report.html'}"
+        )
     with _as_file(image) as (path, name):
         make_folder(out.parent)
         failed_notebook(out).unlink(missing_ok=True)  # of the past, and misleading from now on

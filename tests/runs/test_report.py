@@ -137,7 +137,9 @@ def test_missing_picture_and_unknown_parameter_stop_at_once(tmp_path, photo):
         InputError, match=r"cell tagged 'parameters' that sets image; '.*bare.ipynb' sets none"
     ):
         report.write_report(photo, tmp_path / "r.html", notebook=tmp_path / "bare.ipynb")
-    assert not (tmp_path / "r.failed.ipynb").exists()
+    with pytest.raises(InputError, match=r"got the folder '.*'. For example: .*report.html"):
+        report.write_report(photo, tmp_path)
+    assert not list(tmp_path.glob("*.failed.ipynb"))
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path, photo):
