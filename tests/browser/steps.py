@@ -63,6 +63,55 @@ def blobs(n: int = 300, side: int = 1024, groups: int = 6, seed: int = 0) -> tup
     return segments, picture
 
 
+#: Resolves when a thing has stayed in its place for 20 frames, however slowly they come, or after
+#: a minute.
+AT_REST = """name => new Promise((done) => {
+  const start = performance.now();
+  let last = "";
+  let same = 0;
+  const look = () => {
+    const box = document.querySelector(name)?.getBoundingClientRect();
+    const now = box ? [box.x, box.y, box.width, box.height].join() : "";
+    same = now && now === last ? same + 1 : 0;
+    last = now;
+    if (same >= 20 || performance.now() - start > 60000) done();
+    else requestAnimationFrame(look);
+  };
+  look();
+})"""
+
+
+def show(page: Any, name: str) -> None:
+    """Bring a widget into view; nothing moves any more when this returns."""
+    page.wait_for_selector(f"{name} .sl-picture-panel .sl-stage")
+    page.evaluate(AT_REST, name)
+    page.evaluate("name => document.querySelector(name).scrollIntoView()", name)
+    page.evaluate(AT_REST, name)
+
+
+def click_picture(page: Any, name: str, at: tuple[float, float], size: tuple[int, int]) -> None:
+    """Click a place of a widget's picture.
+
+    JupyterLab scrolls to where it wants to be when a cell has run, some time later; a click on a
+    place of the screen, measured before, then goes elsewhere. A click on the element does not: it
+    scrolls there, waits until the element is at rest and checks that it is what is hit.
+
+    Args:
+        name: Selector of the widget.
+        at: (x, y) in pixels of the picture.
+        size: (width, height) of the picture, which fills its stage but for margins.
+    """
+    show(page, name)
+    stage = page.locator(f"{name} .sl-stage")
+    box = stage.bounding_box()
+    scale = min(box["width"] / size[0], box["height"] / size[1])
+    x, y = (
+        (side - length * scale) / 2 + place * scale
+        for side, length, place in zip((box["width"], box["height"]), size, at, strict=True)
+    )
+    stage.click(position={"x": x, "y": y})
+
+
 def state(page: Any) -> Any:
     """Summary text and the count of each class, as the page shows them."""
     return page.evaluate(

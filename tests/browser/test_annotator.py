@@ -13,6 +13,7 @@ import pytest
 from pycocotools.coco import COCO
 
 from tests.browser.conftest import run_new_cell
+from tests.browser.steps import click_picture
 from tests.view.annotation_data import disc, folder_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -41,16 +42,6 @@ def title(page: Any) -> str:
     return str(page.locator(".sl-annotator .sl-title b").inner_text())
 
 
-def place(page: Any, x: float, y: float) -> tuple[float, float]:
-    """Where a point of the picture is on the screen."""
-    page.evaluate("() => document.querySelector('.sl-annotator').scrollIntoView()")
-    box = page.locator(".sl-annotator .sl-stage").bounding_box()
-    scale = min(box["width"] / SIZE[0], box["height"] / SIZE[1])
-    left = box["x"] + (box["width"] - SIZE[0] * scale) / 2
-    top = box["y"] + (box["height"] - SIZE[1] * scale) / 2
-    return left + x * scale, top + y * scale
-
-
 def kept(page: Any, count: int) -> None:
     """Wait until the list has so many masks."""
     text = "1 mask" if count == 1 else f"{count} masks"
@@ -64,7 +55,7 @@ def kept(page: Any, count: int) -> None:
 def label_discs(page: Any, picture: int) -> None:
     """Click the three discs; a key keeps each as its class."""
     for number in range(3):
-        page.mouse.click(*place(page, *disc(picture, number)))
+        click_picture(page, ".sl-annotator", disc(picture, number), SIZE)
         page.locator(".sl-annotator .sl-card").nth(2).wait_for()
         page.keyboard.press(str(number + 1))
         kept(page, number + 1)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from samlab.view.explorer import explore
-from tests.browser.steps import blobs, drag, set_slider, slider_to_frame, state
+from tests.browser.steps import blobs, drag, set_slider, show, slider_to_frame, state
 
 pytestmark = pytest.mark.browser
 
@@ -35,7 +35,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def explorer_page(offline_page: Any, written: Path) -> Any:
     offline_page.goto(written.as_uri())
     offline_page.wait_for_selector(".sl-row")
-    offline_page.wait_for_timeout(300)
+    show(offline_page, ".sl-explorer")
     yield offline_page
     assert offline_page.requests == []
 
@@ -85,7 +85,7 @@ def test_classes_are_merged_named_and_split_and_a_click_selects(explorer_page: A
     # 18 discs in a row of 560 pixels: the middle of the tenth, in the tenth row.
     x, y = box["x"] + box["width"] / 2 + 15, box["y"] + box["height"] / 2 + 15
     page.mouse.move(x, y)
-    page.wait_for_selector(".sl-picture-panel .sl-tooltip:not([hidden])", timeout=5000)
+    page.wait_for_selector(".sl-picture-panel .sl-tooltip:not([hidden])")
     page.mouse.click(x, y)
     assert state(page)["selected"] == "1 selected"
     page.get_by_role("button", name="New class").click()

@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from tests.browser.conftest import run_new_cell
-from tests.browser.steps import drag, drag_slider, set_slider, slider_to_frame, state
+from tests.browser.steps import (
+    click_picture,
+    drag,
+    drag_slider,
+    set_slider,
+    show,
+    slider_to_frame,
+    state,
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -21,12 +29,6 @@ points = np.stack([np.arange(300) % 6, np.arange(300) // 6], axis=1)
 explorer = samlab.explore(segments, picture, points=points, eps=0.3)
 explorer
 """
-
-
-def show(page: Any, selector: str) -> None:
-    page.wait_for_selector(f"{selector} .sl-picture-panel .sl-stage")
-    page.evaluate("name => document.querySelector(name).scrollIntoView()", selector)
-    page.wait_for_timeout(1500)
 
 
 def test_explorer_and_kernel_follow_each_other(notebook: Any) -> None:
@@ -136,13 +138,7 @@ def test_prompter_gives_a_coin_and_a_background_point_takes_away(notebook: Any) 
     page.wait_for_function("() => document.querySelector('.sl-status')?.textContent === 'ready'")
 
     def click(x: float, y: float) -> None:
-        """Click a place of the picture, which the last cell's output may have scrolled away."""
-        show(page, ".sl-prompter")
-        box = page.locator(".sl-picture-panel .sl-stage").bounding_box()
-        scale = min(box["width"] / 384, box["height"] / 303)
-        left = box["x"] + (box["width"] - 384 * scale) / 2
-        top = box["y"] + (box["height"] - 303 * scale) / 2
-        page.mouse.click(left + x * scale, top + y * scale)
+        click_picture(page, ".sl-prompter", (x, y), (384, 303))
 
     click(103, 52)
     page.locator(".sl-card").nth(2).wait_for()
@@ -190,12 +186,8 @@ def test_probe_ranks_what_is_similar_and_its_threshold_selects(notebook: Any) ->
     page = notebook([PROBE])
     show(page, ".sl-probe")
     assert "Click a segment" in page.locator(".sl-probe .sl-hint").inner_text()
-    stage = page.locator(".sl-probe .sl-stage").bounding_box()
-    # Six discs in a row of a square picture, the kinds in columns: the first of the third row.
-    side = min(stage["width"], stage["height"])
-    left = stage["x"] + (stage["width"] - side) / 2
-    top = stage["y"] + (stage["height"] - side) / 2
-    page.mouse.click(left + side / 12, top + side * 5 / 12)
+    # Six discs in a row, the kinds in columns: the first of the third row.
+    click_picture(page, ".sl-probe", (256 / 12, 256 * 5 / 12), (256, 256))
     rows = page.locator(".sl-probe .sl-match")
     rows.nth(4).wait_for()
     assert run_new_cell(page, "print(probe.query)") == "12"
