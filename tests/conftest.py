@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 
 # pytest-xdist runs a process per core; threads of torch and numba in each, and in the kernels they
 # start, would only wait for one another. Before anything imports either.
 if "PYTEST_XDIST_WORKER" in os.environ:
     for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ.setdefault(name, "1")
+
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -23,8 +26,25 @@ settings.register_profile(
 settings.load_profile("patient")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", autouse=True)
+def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What samlab and kernels keep for a user goes into a folder of each process of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SAMLAB_CACHE", str(tmp_path_factory.mktemp("samlab-cache")))
+        patch.setenv("IPYTHONDIR", str(tmp_path_factory.mktemp("ipython")))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _same_random_numbers() -> None:
+    """torch's own generator begins anew, so that no test depends on which ones ran before it."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
+
+
+@pytest.fixture
 def rng() -> np.random.Generator:
+    """Begins anew for each test, for the same reason."""
     return np.random.default_rng(0)
 
 

@@ -145,7 +145,9 @@ def test_nothing_passes(mini_sam, image):
 def test_tiny_pictures(mini_sam, size):
     picture = np.full((*size, 3), 90, np.uint8)
     generator = MaskGenerator(mini_sam, **OPTIONS | {"points_per_side": 2, "crop_n_layers": 1})
-    for record in generator.generate(picture):
+    records = generator.generate(picture)
+    assert records
+    for record in records:
         assert record["segmentation"].shape == size
 
 

@@ -35,11 +35,11 @@ PROMPTS = {
         "point_labels": torch.ones(3, 1),
         "boxes": BOXES,
     },
-    "a mask": {"mask_input": torch.randn(2, 1, 64, 64)},
+    "a mask": {"mask_input": torch.randn(2, 1, 64, 64, generator=torch.Generator().manual_seed(0))},
     "a mask and points": {
         "point_coords": points(2),
         "point_labels": torch.ones(2, 1),
-        "mask_input": torch.randn(2, 1, 64, 64),
+        "mask_input": torch.randn(2, 1, 64, 64, generator=torch.Generator().manual_seed(0)),
     },
 }
 
