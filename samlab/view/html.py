@@ -94,12 +94,22 @@ def page(
     )
 
 
-def frame(html: str, height: int) -> str:
-    """The page inside a frame that needs no second file, for the output of a notebook cell."""
+def frame(html: str, height: int, still: bytes = b"") -> str:
+    """The page inside a frame that needs no second file, for the output of a notebook cell.
+
+    Args:
+        html: The page.
+        height: Of the frame, in pixels.
+        still: A JPEG that is seen until the page is drawn, and where it never is: browsers leave
+            frames that nobody has scrolled to empty in print and in pictures of the whole page.
+    """
+    picture = base64.b64encode(still).decode("ascii")
+    ground = f"background: url(data:image/jpeg;base64,{picture}) top / contain no-repeat; "
     return (
         f'<iframe srcdoc="{escape(html, quote=True)}" loading="lazy" '
         'sandbox="allow-scripts allow-downloads" allow="clipboard-write" '
-        f'style="width: 100%; height: {height}px; border: 0; display: block"></iframe>'
+        f'style="{ground if still else ""}width: 100%; height: {height}px; border: 0; '
+        'display: block"></iframe>'
     )
 
 

@@ -26,6 +26,7 @@ from PIL import Image
 from samlab.errors import SamlabError
 from samlab.view import html
 from samlab.view.palette import NOISE, hex_color
+from samlab.view.scene import jpeg
 
 _SCRIPTS = (
     "dom", "rle", "raster", "labels", "canvas", "map", "curve", "table", "single", "settings",
@@ -151,15 +152,21 @@ class Bench(anywidget.AnyWidget):
             bundle = super()._repr_mimebundle_()
             data, metadata = bundle if isinstance(bundle, tuple) else (bundle or plain, {})
             # Shown where the saved notebook is opened without its kernel.
-            return {**data, "image/png": self._png()}, metadata
+            return {**data, "image/png": _png(self._small())}, metadata
         if get_ipython() is None:
             return plain, {}
-        framed = html.frame(self.to_html(inline=True), self._height())
-        return {"text/html": framed, "image/png": self._png(), **plain}, {}
+        still = self._small()
+        framed = html.frame(self.to_html(inline=True), self._height(), jpeg(still, quality=80))
+        return {"text/html": framed, "image/png": _png(still), **plain}, {}
 
-    def _png(self) -> str:
+    def _small(self) -> np.ndarray:
+        """The still picture, at most 1,000 pixels wide and high."""
         picture = Image.fromarray(self._still())
         picture.thumbnail((1000, 1000))
-        buffer = BytesIO()
-        picture.save(buffer, "PNG", optimize=True)
-        return b64encode(buffer.getvalue()).decode("ascii")
+        return np.asarray(picture)
+
+
+def _png(pixels: np.ndarray) -> str:
+    buffer = BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
+    return b64encode(buffer.getvalue()).decode("ascii")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from base64 import b64encode
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,6 +22,7 @@ from samlab.errors import InputError
 from samlab.segments import Segments
 from samlab.view import html
 from samlab.view.explorer import explore
+from samlab.view.scene import jpeg
 from samlab.view.tuning import Settings, Tuning, chain_labels, match_labels
 
 
@@ -324,3 +326,11 @@ def test_in_colab_the_manager_of_third_party_widgets_is_switched_on(
     manager = metadata[view]["colab"]["custom_widget_manager"]
     assert manager == {"url": "https://example.com/manager"}
     anywidget._util.enable_custom_widget_manager_once.cache_clear()
+
+
+def test_a_frame_has_a_still_picture_for_print() -> None:
+    still = jpeg(np.zeros((4, 6, 3), np.uint8))
+    text = html.frame("<p title='\"'>", 300, still)
+    assert f"url(data:image/jpeg;base64,{b64encode(still).decode()})" in text
+    assert 'srcdoc="&lt;p title=&#x27;&quot;&#x27;&gt;"' in text
+    assert "url(" not in html.frame("<p>", 300)
