@@ -23,11 +23,12 @@ ROOT = Path(__file__).parents[2]
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One browser at a time, and two more tries.
 
-    Clicks used to be lost, since JupyterLab scrolls some time after a cell has run: a place of the
-    screen that was measured before was another place by then. Tests click on elements now (see
-    `click_picture`) and wait for things to be at rest. The tries are left for what is not ours:
-    Chromium and JupyterLab starting, and talking to a kernel, on a machine with other work. A test
-    that needs them is counted as "rerun" in the last line, and should be looked at.
+    A click was lost now and then. The likeliest cause: JupyterLab scrolls some time after a cell
+    has run, and a place of the screen that was measured before is another place by then. Tests
+    click on elements now (see `click_picture`) and wait for things to be at rest; since then none
+    was lost. The tries are left for what is not ours: Chromium and JupyterLab starting, and talking
+    to a kernel, on a machine with other work. A test that needs them is counted as "rerun" in the
+    last line of the output, and should be looked at.
     """
     for item in items:
         if Path(__file__).parent in item.path.parents:

@@ -92,9 +92,9 @@ def show(page: Any, name: str) -> None:
 def click_picture(page: Any, name: str, at: tuple[float, float], size: tuple[int, int]) -> None:
     """Click a place of a widget's picture.
 
-    JupyterLab scrolls to where it wants to be when a cell has run, some time later; a click on a
-    place of the screen, measured before, then goes elsewhere. A click on the element does not: it
-    scrolls there, waits until the element is at rest and checks that it is what is hit.
+    JupyterLab may scroll some time after a cell has run; a click on a place of the screen, measured
+    before, then goes elsewhere. A click on the element does not: it scrolls there, waits until the
+    element is at rest and checks that it is what is hit.
 
     Args:
         name: Selector of the widget.
