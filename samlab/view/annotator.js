@@ -2,6 +2,7 @@
 
 const ANNOTATOR_KEYS = [
   ["click", "mark a thing"], ["Shift click", "mark what is not part of it"], ["drag", "a box"],
+  ["Arrows Space", "mark without a mouse"],
   ["W", "next of the three masks"], ["1–9", "keep as class, or change the class"],
   ["Enter", "keep, or yes"], ["X", "no, or drop"], ["L", "ask me later"], ["Esc", "clear"],
   ["S", "select instead of mark"], ["M", "move the picture"], ["N", "done, next picture"],
@@ -364,6 +365,7 @@ function renderAnnotator({ model, el }) {
           }
           return true;
         },
+        marks: () => mode === "mark",
         dragBox: () => mode === "mark",
         box: (box) => {
           if (mode !== "mark") return false;

@@ -1,11 +1,13 @@
 // The picture with its segments: zoom, pan, hover, click, box selection, keyboard.
 
 // hooks: select(ids, add), hover(id), tip(id, stack) -> lines, colour(id) -> css,
-// click(x, y, event) -> true where the host handles clicks itself (the prompt widget).
+// click(x, y, event) -> true where the host handles clicks itself (the prompt widget), marks() ->
+// whether it does so now: then the arrow keys move a crosshair, and Space clicks there.
 function createCanvas(host, scene, hooks) {
   const stage = make("div", { class: "sl-stage", tabindex: "0", role: "application",
-    "aria-label": "Picture with segments. Arrow keys walk, Enter selects, O goes one level out, " +
-      "plus and minus zoom, 0 fits." });
+    "aria-label": "Picture with segments. " + (hooks.marks ? "Arrow keys move a crosshair, Space " +
+      "marks there, Shift and Space marks what does not belong to it, " : "Arrow keys walk, Enter " +
+      "selects, O goes one level out, ") + "plus and minus zoom, 0 fits." });
   host.append(stage);
   const base = liveCanvas(stage, "sl-picture", drawPicture);
   const view = liveCanvas(stage, "sl-overlay", drawOverlay);
@@ -20,7 +22,7 @@ function createCanvas(host, scene, hooks) {
   });
 
   const state = { visible: new Array(scene.n).fill(true), colours: [], faint: [], selected: new Set(),
-    hovered: -1, opacity: 0.5, outline: false, box: null, extra: null, under: null, bare: false, equal: false };
+    hovered: -1, opacity: 0.5, outline: false, box: null, cursor: null, extra: null, under: null, bare: false, equal: false };
   let raster = paintIndex(scene, state.visible);
   let codes = null; // what the screen shows of the raster; null once the camera has moved
   let image = null;
@@ -132,6 +134,7 @@ function createCanvas(host, scene, hooks) {
     if (state.hovered >= 0) stroke(state.hovered, "#fff", 2.5);
     if (state.extra) state.extra(context, camera);
     context.restore();
+    if (state.cursor) drawCursor(context, fromPicture(...state.cursor));
     if (state.box) {
       const [x0, y0, x1, y1] = state.box;
       context.setLineDash([5, 4]);
@@ -145,6 +148,22 @@ function createCanvas(host, scene, hooks) {
 
   function toPicture(x, y) {
     return [(x - camera.x) / camera.scale, (y - camera.y) / camera.scale];
+  }
+  function fromPicture(x, y) {
+    return [x * camera.scale + camera.x, y * camera.scale + camera.y];
+  }
+
+  function drawCursor(context, [x, y]) {
+    for (const [colour, thick] of [["rgba(0, 0, 0, .7)", 4], ["#fff", 2]]) {
+      context.beginPath();
+      for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
+        context.moveTo(x + 5 * dx, y + 5 * dy);
+        context.lineTo(x + 16 * dx, y + 16 * dy);
+      }
+      context.lineWidth = thick;
+      context.strokeStyle = colour;
+      context.stroke();
+    }
   }
 
   function place(event) {
@@ -168,6 +187,7 @@ function createCanvas(host, scene, hooks) {
   stage.addEventListener("pointerdown", (event) => {
     if (event.button > 1 || event.target.closest("button")) return;
     const [x, y] = place(event);
+    state.cursor = null;
     drag = { x, y, cameraX: camera.x, cameraY: camera.y, moved: false,
       box: event.shiftKey || Boolean(hooks.dragBox?.()) };
     stage.setPointerCapture(event.pointerId);
@@ -241,6 +261,14 @@ function createCanvas(host, scene, hooks) {
   }, { passive: false });
 
   // -- keyboard ------------------------------------------------------------------------------
+  function arrow(dx, dy) {
+    if (!hooks.marks?.()) return walk(dx, dy);
+    const step = 12 / camera.scale;
+    const [x, y] = state.cursor ?? [scene.width / 2, scene.height / 2];
+    state.cursor = [Math.min(scene.width - 1, Math.max(0, x + dx * step)),
+      Math.min(scene.height - 1, Math.max(0, y + dy * step))];
+    view.schedule();
+  }
   function walk(dx, dy) {
     const from = state.hovered >= 0 ? state.hovered : [...state.selected][0] ?? -1;
     const centre = (id) => {
@@ -267,8 +295,9 @@ function createCanvas(host, scene, hooks) {
     }
   }
   const keys = {
-    ArrowLeft: () => walk(-1, 0), ArrowRight: () => walk(1, 0), ArrowUp: () => walk(0, -1),
-    ArrowDown: () => walk(0, 1), "+": () => zoom(1.4), "=": () => zoom(1.4),
+    ArrowLeft: () => arrow(-1, 0), ArrowRight: () => arrow(1, 0), ArrowUp: () => arrow(0, -1),
+    ArrowDown: () => arrow(0, 1), " ": (event) => hooks.marks?.() && state.cursor &&
+      hooks.click(...state.cursor, event), "+": () => zoom(1.4), "=": () => zoom(1.4),
     "-": () => zoom(1 / 1.4), 0: fit, Escape: () => hooks.select?.([], false),
     Enter: (event) => state.hovered >= 0 && hooks.select?.([state.hovered], event.shiftKey),
     o: () => {
@@ -294,6 +323,7 @@ function createCanvas(host, scene, hooks) {
   stage.addEventListener("keydown", (event) => {
     const action = keys[event.key];
     if (!action || event.altKey || (event.ctrlKey && event.key !== "Enter")) return;
+    if (event.target !== stage) return; // a button on the picture has its own Space and Enter
     event.preventDefault();
     event.stopPropagation();
     action(event);

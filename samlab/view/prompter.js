@@ -62,6 +62,7 @@ function renderPrompter({ model, el }) {
       prompting.point(x, y, event.shiftKey ? 0 : 1);
       return true;
     },
+    marks: () => !model.isStatic,
     dragBox: () => !moving() && !model.isStatic,
     box: (box) => {
       prompting.box(box);
