@@ -30,7 +30,8 @@ def world(monkeypatch, tmp_path):
     """An empty machine: own cache, no Kaggle, no folders named, no network, a small 'vit_b'."""
     monkeypatch.setenv("SAMLAB_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("SAMLAB_CHECKPOINTS", raising=False)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    for name in ("NO_PROXY", "no_proxy"):  # the second one wins where both are set
+        monkeypatch.setenv(name, "127.0.0.1")
     monkeypatch.setenv("SAMLAB_CHECKPOINT_URL", "http://127.0.0.1:9/weights/")  # nobody listens
     monkeypatch.setattr(ck, "KAGGLE_INPUT", tmp_path / "kaggle" / "input")
     small = replace(ck.OFFICIAL["vit_b"], sha256=SHA, size=len(GOOD))

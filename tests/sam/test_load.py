@@ -121,7 +121,8 @@ def test_official_weights_downloaded_loaded_and_encoded(vit_b, tmp_path, monkeyp
     handler = functools.partial(_Quiet, directory=str(served))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as web:
         threading.Thread(target=web.serve_forever, args=(0.05,), daemon=True).start()
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        for name in ("NO_PROXY", "no_proxy"):  # the second one wins where both are set
+            monkeypatch.setenv(name, "127.0.0.1")
         monkeypatch.setenv("SAMLAB_CHECKPOINT_URL", f"http://127.0.0.1:{web.server_port}/")
         sam = load_sam("vit_b", device="cpu")
         web.shutdown()
