@@ -179,6 +179,12 @@ function followTheme(root, onchange) {
     onchange();
   };
   update();
+  // A notebook may put the widget into the page only after it is drawn; before, it has no colours.
+  const placed = new ResizeObserver(() => {
+    placed.disconnect();
+    update();
+  });
+  placed.observe(root);
   const observer = new MutationObserver(() => setTimeout(update, 50));
   for (const target of [document.documentElement, document.body]) {
     observer.observe(target, { attributes: true,
@@ -188,6 +194,7 @@ function followTheme(root, onchange) {
   const media = window.matchMedia("(prefers-color-scheme: dark)");
   media.addEventListener("change", update);
   return () => {
+    placed.disconnect();
     observer.disconnect();
     media.removeEventListener("change", update);
   };

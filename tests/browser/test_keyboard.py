@@ -34,6 +34,10 @@ explorer
 def test_every_control_has_a_name_and_shows_its_focus(notebook: Any, theme: str) -> None:
     page = notebook([EXPLORE], name="names.ipynb", theme=theme)
     page.locator(".sl-explorer .sl-row").first.wait_for()
+    page.wait_for_function(
+        "theme => document.querySelector('.sl-explorer').dataset.theme === theme",
+        arg=theme.split()[1].lower(),
+    )
     page.locator(".sl-opacity").focus()
     names = []
     for _ in range(100):
