@@ -394,10 +394,12 @@ def annotate(
     what the model is sure of is there already, what it is not sure of it asks about, the most
     uncertain first; the rest is up to you. `"automatic"`: everything that passes SAM's thresholds
     is kept, with the bank's classes or, without one, in groups to be named; `.run()` or the button
-    does it for all pictures, and you correct.
+    does it for all pictures, and you correct. A group that gets the name of another class goes into
+    that one.
 
     Every act is written into `out/annotations.jsonl` before it is seen. Kill the kernel, run the
-    cell again: all is there, and the first unfinished picture is open. The keys are shown below the
+    cell again: all is there, and the first unfinished picture is open. A line that a disk has
+    damaged costs what that line says and nothing else, and is told. The keys are shown below the
     picture. Pictures that cannot be read are marked and passed over.
 
     Args:

@@ -305,12 +305,14 @@ def explore(
 ) -> Explorer:
     """Find the classes of a picture by hand: the picture, the map and the eps slider in one widget.
 
-    Selecting in one selects in all. Classes are named, merged, split and hidden in the table;
-    everything can be undone. `explorer.segments` is the labelled result, at any time.
+    Selecting in one selects in all. Classes are named, merged, split and hidden in the table: Split
+    clusters a class on its own with a smaller eps, New class takes out what is selected. Everything
+    can be undone. `explorer.segments` is the labelled result, at any time.
 
     Args:
         segments: N segments of this picture, with vectors. Where they have classes already and eps
-            is "auto", the explorer begins with those: at the radius that gives them, if one does.
+            is "auto", the explorer begins with those: at the radius that gives them, if one does;
+            else eps reads "none".
         image: The picture.
         eps: The radius to begin with; `"auto"`, or with the segments' own classes. NaN, which a
             clustering without a radius has, is the same as `"auto"`.

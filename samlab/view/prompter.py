@@ -284,7 +284,8 @@ def prompt(
 
     A click is a foreground point, with Shift a background point; a drag is a box. Of the three
     masks (whole, part, sub-part) one is chosen by a click or by the keys 1 to 3, Enter keeps it,
-    Ctrl+Z takes the last point back. The picture is encoded once, beside the notebook's other work.
+    Ctrl+Z takes the last point back. Without a mouse, arrow keys move a crosshair, and Space marks
+    there. The picture is encoded once, beside the notebook's other work.
 
     Args:
         image: The picture.
