@@ -187,10 +187,10 @@ class TreeDecoder:
             place[:, k] = np.where(found, best, place[:, 0])
             rank[self.overlap[:, best] >= DISTINCT] = -np.inf
         answers, ranks = self.shown[place], every[place, columns[:, None]]
-        for k in np.flatnonzero(~(depth > 0).any(0)):
-            around = np.flatnonzero(self.regions.members[:, self.graph.leaves[y[k], x[k]]])
-            answers[k] = self._best(around, self.score, apart=True)
-            ranks[k] = self.score[answers[k]]
+        for bare in np.flatnonzero(~(depth > 0).any(0)).tolist():
+            around = np.flatnonzero(self.regions.members[:, self.graph.leaves[y[bare], x[bare]]])
+            answers[bare] = self._best(around, self.score, apart=True)
+            ranks[bare] = self.score[answers[bare]]
         order = np.argsort(self.regions.areas[answers], axis=1, kind="stable")
         answers, ranks = (np.take_along_axis(x, order, axis=1) for x in (answers, ranks))
         scores = self._predicted_iou(answers, ranks)
