@@ -23,6 +23,11 @@ DEFAULT_MEMORY = 2 * 2**30
 """Bytes that a distance matrix may take before samlab looks for another way: 16,384 segments."""
 
 
+MOST_IN_ONE_CLASS, MOST_NOISE = 0.8, 0.95
+"""A clustering with a larger share of the segments in one class, or in none, says little. A few
+alike among many that are not, such as coins on a cloth, are an answer."""
+
+
 @dataclass(frozen=True)
 class Clustering:
     """Classes of N segments, and how they were found.
@@ -112,8 +117,10 @@ def cluster(
     Args:
         segments: Segments with an embedding, or vectors (N, D).
         eps: Radius of a neighbourhood, in units of the metric (cosine distance: 0 .. 2); or
-            `"auto"`, see `samlab.latent.eps`. For HDBSCAN: the distance below which classes are not
-            split further (its `cluster_selection_epsilon`), 0 with `"auto"`.
+            `"auto"`, see `samlab.latent.eps`; where what that chooses puts more than 80 % into one
+            class or 95 % into none, the radius with the most classes instead. For HDBSCAN: the
+            distance below which classes are not split further (its `cluster_selection_epsilon`), 0
+            with `"auto"`.
         min_samples: Segments, itself included, that must lie within eps for a class to begin; or
             `"auto"`: sqrt(N) / 2 between 3 and 8, so that 8 is used from 256 segments on.
         metric: `"cosine"` ignores the vectors' length; `"euclidean"` does not.
@@ -164,7 +171,7 @@ def cluster(
         radius = np.nan if radius is None else radius
     else:
         if radius is None:
-            radius, reason = choose_eps(tree)
+            radius, reason = _telling(tree, *choose_eps(tree))
         labels = tree.cut(radius)
     return Clustering(
         labels=labels, eps=radius, k_distances=_k_distances(tree),
@@ -242,6 +249,28 @@ def silhouette(distances: np.ndarray, labels: np.ndarray) -> float:
         return float("nan")
     inside = distances[np.ix_(kept, kept)]
     return float(silhouette_samples(inside, labels[kept], metric="precomputed").mean())
+
+
+def _telling(tree: Hierarchy, eps: float, reason: str) -> tuple[float, str]:
+    """Where eps puts nearly all into one class, or none: the radius with the most classes.
+
+    Between all noise and all one their number has its peak. Where the peak is below two, or
+    the clustering says something, eps stays as it was.
+    """
+    labels = tree.cut(eps)
+    sizes = np.bincount(labels + 1)
+    one_class = sizes[1:].max(initial=0) / len(labels)
+    noise = sizes[0] / len(labels)
+    if one_class <= MOST_IN_ONE_CLASS and noise <= MOST_NOISE:
+        return eps, reason
+    radii = default_eps(_k_distances(tree))
+    counts = np.array([tree.cut(radius).max(initial=-1) + 1 for radius in radii], np.int64)
+    most = int(counts.max(initial=0))
+    if most < max(2, int(labels.max()) + 1):
+        return eps, reason
+    share, where = (noise, "no class") if noise >= one_class else (one_class, "one class")
+    best = float(radii[np.flatnonzero(counts == most)[-1]])
+    return best, f"the radius with the most classes; {eps:.3g} puts {share:.0%} into {where}"
 
 
 def _k_distances(tree: Hierarchy) -> np.ndarray:

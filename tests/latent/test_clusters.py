@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.cluster import DBSCAN
 from sklearn.cluster import HDBSCAN as SklearnHDBSCAN
-from sklearn.metrics import adjusted_rand_score
+from sklearn.metrics import adjusted_rand_score, homogeneity_score
 
 from samlab.errors import InputError
 from samlab.latent.clusters import cluster, distance_matrix, sweep
@@ -184,3 +184,19 @@ def test_bad_input_is_named():
 def test_the_hierarchy_is_made_once():
     tree = Hierarchy(distance_matrix(groups([10, 10])[0]), 3)
     assert tree.tree is tree.tree
+
+
+def test_where_auto_says_little_the_radius_with_the_most_classes_is_taken(monkeypatch):
+    """Photos of evenly varied things: one class of all, or none, is the best silhouette there."""
+    points, truth = groups((40, 30, 20), spread=0.1)
+    for eps, said in ((1e-6, "1e-06 puts 100% into no class"), (1.9, "1.9 puts 100% into one")):
+        with monkeypatch.context() as patch:
+            patch.setattr("samlab.latent.clusters.choose_eps", lambda tree, eps=eps: (eps, "x"))
+            found = cluster(points)
+        assert found.reason.startswith(f"the radius with the most classes; {said}")
+        assert 3 <= found.n_clusters <= 6
+        kept = found.labels >= 0
+        assert homogeneity_score(truth[kept], found.labels[kept]) == 1  # split, never mixed
+        assert cluster(points, eps=eps).reason == "given"
+    assert cluster(np.ones((20, 3))).reason == "all segments have the same vector"
+    assert cluster(np.eye(30)).n_clusters <= 1
