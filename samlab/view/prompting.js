@@ -37,7 +37,9 @@ function createPrompting(hooks) {
   let past = [];
   let proposals = []; // { mask, area, iou, fill, edge }
   let choice = 0;
-  let turn = 0;
+  // Not from 0: another view of the widget, or this page before it was loaded again, may have asked the
+  // same, and an answer that equals the last one would not be sent.
+  let turn = Math.floor(Math.random() * 1e9);
   let busy = false;
 
   function ask(next) {

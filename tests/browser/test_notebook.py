@@ -165,6 +165,15 @@ print(x, y)"""
     assert run_new_cell(page, code + "prompter.answer['turn'])") == f"False {turn + 1}"
 
 
+def test_two_views_of_a_prompter_that_ask_the_same_are_both_answered(notebook: Any) -> None:
+    page = notebook([PROMPT, "prompter"])
+    for cell in range(2):
+        view = f".jp-CodeCell[data-windowed-list-index='{cell}'] .sl-prompter"
+        page.locator(f"{view} .sl-status", has_text="ready").wait_for()
+        click_picture(page, view, (103, 52), (384, 303))
+        page.locator(f"{view} .sl-card").nth(2).wait_for()
+
+
 PROBE = """
 import samlab
 from tests.browser.steps import blobs
