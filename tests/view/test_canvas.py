@@ -38,16 +38,16 @@ needs_node = pytest.mark.skipif(
 
 
 def run_js(expression: str, **values: Any) -> Any:
-    """The value of a JavaScript expression over the widgets' functions."""
+    """The value of a JavaScript expression over the widgets' functions.
+
+    The program goes through standard input: as an argument it would be longer than Linux allows.
+    """
     program = (
         widget.script()
-        + "\nconst input = JSON.parse(require('fs').readFileSync(0, 'utf8'));"
+        + f"\nconst input = {json.dumps(values)};"
         + f"\nconsole.log(JSON.stringify(({expression})(input)));"
     )
-    node = node_path()
-    done = subprocess.run(
-        [str(node), "-e", program], input=json.dumps(values), text=True, capture_output=True
-    )
+    done = subprocess.run([str(node_path()), "-"], input=program, text=True, capture_output=True)
     if done.returncode:
         raise RuntimeError(done.stderr)
     return json.loads(done.stdout)
