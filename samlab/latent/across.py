@@ -17,14 +17,15 @@ import numpy as np
 
 from samlab.errors import InputError
 from samlab.latent.clusters import Clustering, cluster, distance_matrix, sweep
+from samlab.latent.eps import more_telling
 from samlab.latent.similarity import nearest
 from samlab.latent.vectors import unit, vectors_of
 
 SAMPLE = 3000
 """Segments that are clustered; their distances take 72 MB, a few times over."""
 
-_MOST = 0.8
-"""A clustering with a larger share of the segments in one class, or in none, says little."""
+_MOST_NOISE = 0.8
+"""A clustering of many pictures with a larger share of the segments in no class says little."""
 
 _ROWS = 4096
 """Rows compared at once."""
@@ -181,25 +182,17 @@ class _Anchors:
 
 
 def _finer(drawn: np.ndarray, fit: Clustering) -> Clustering:
-    """Where nearly all is one class, or none: DBSCAN at the radius with the most classes.
-
-    Between all noise and all one their number has its peak. Where the peak is below two, or
-    the clustering says something, it stays as it was.
-    """
-    sizes = np.bincount(fit.labels + 1)
-    share = sizes.max() / len(drawn)
-    if share <= _MOST:
-        return fit
+    """The clustering, or one that tells more: many pictures have more to tell apart than one."""
     metric: Any = fit.metric
-    tried = sweep(drawn, None, fit.min_samples, metric)
-    most = int(tried.n_clusters.max(initial=0))
-    if most < max(2, fit.n_clusters):
+
+    def tried() -> tuple[np.ndarray, np.ndarray]:
+        swept = sweep(drawn, None, fit.min_samples, metric)
+        return swept.eps, swept.n_clusters
+
+    found = more_telling(fit.labels, fit.eps, _MOST_NOISE, tried)
+    if found is None:
         return fit
-    eps = float(tried.eps[np.flatnonzero(tried.n_clusters == most)[-1]])
-    found = cluster(drawn, eps, fit.min_samples, metric)
-    where = "no class" if sizes.argmax() == 0 else "one class"
-    reason = f"the radius with the most classes; {fit.eps:.3g} puts {share:.0%} into {where}"
-    return replace(found, reason=reason)
+    return replace(cluster(drawn, found[0], fit.min_samples, metric), reason=found[1])
 
 
 def _anchors(drawn: np.ndarray, fit: Clustering) -> _Anchors:

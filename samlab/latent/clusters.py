@@ -14,7 +14,7 @@ from sklearn.metrics.pairwise import cosine_distances, euclidean_distances
 
 from samlab.errors import InputError
 from samlab.latent import neighbourhoods
-from samlab.latent.eps import choose_eps
+from samlab.latent.eps import choose_eps, more_telling
 from samlab.latent.hierarchy import Hierarchy
 from samlab.latent.vectors import vectors_of
 from samlab.segments import Segments
@@ -23,9 +23,9 @@ DEFAULT_MEMORY = 2 * 2**30
 """Bytes that a distance matrix may take before samlab looks for another way: 16,384 segments."""
 
 
-MOST_IN_ONE_CLASS, MOST_NOISE = 0.8, 0.95
-"""A clustering with a larger share of the segments in one class, or in none, says little. A few
-alike among many that are not, such as coins on a cloth, are an answer."""
+MOST_NOISE = 0.95
+"""A clustering with a larger share of the segments in no class says little. A few alike among many
+that are not, such as coins on a cloth, are an answer."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ def cluster(
         radius = np.nan if radius is None else radius
     else:
         if radius is None:
-            radius, reason = _telling(tree, *choose_eps(tree))
+            radius, reason = _automatic(tree)
         labels = tree.cut(radius)
     return Clustering(
         labels=labels, eps=radius, k_distances=_k_distances(tree),
@@ -251,26 +251,15 @@ def silhouette(distances: np.ndarray, labels: np.ndarray) -> float:
     return float(silhouette_samples(inside, labels[kept], metric="precomputed").mean())
 
 
-def _telling(tree: Hierarchy, eps: float, reason: str) -> tuple[float, str]:
-    """Where eps puts nearly all into one class, or none: the radius with the most classes.
+def _automatic(tree: Hierarchy) -> tuple[float, str]:
+    """What `choose_eps` chooses, or what tells more."""
+    eps, reason = choose_eps(tree)
 
-    Between all noise and all one their number has its peak. Where the peak is below two, or
-    the clustering says something, eps stays as it was.
-    """
-    labels = tree.cut(eps)
-    sizes = np.bincount(labels + 1)
-    one_class = sizes[1:].max(initial=0) / len(labels)
-    noise = sizes[0] / len(labels)
-    if one_class <= MOST_IN_ONE_CLASS and noise <= MOST_NOISE:
-        return eps, reason
-    radii = default_eps(_k_distances(tree))
-    counts = np.array([tree.cut(radius).max(initial=-1) + 1 for radius in radii], np.int64)
-    most = int(counts.max(initial=0))
-    if most < max(2, int(labels.max()) + 1):
-        return eps, reason
-    share, where = (noise, "no class") if noise >= one_class else (one_class, "one class")
-    best = float(radii[np.flatnonzero(counts == most)[-1]])
-    return best, f"the radius with the most classes; {eps:.3g} puts {share:.0%} into {where}"
+    def tried() -> tuple[np.ndarray, np.ndarray]:
+        radii = default_eps(_k_distances(tree))
+        return radii, np.array([tree.cut(r).max(initial=-1) + 1 for r in radii], np.int64)
+
+    return more_telling(tree.cut(eps), eps, MOST_NOISE, tried) or (eps, reason)
 
 
 def _k_distances(tree: Hierarchy) -> np.ndarray:

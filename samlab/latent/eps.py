@@ -9,6 +9,7 @@ the result at the knee is scored, and so are cuts at other radii; the finest goo
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 from sklearn.metrics import silhouette_samples
@@ -17,6 +18,9 @@ from samlab.latent.hierarchy import Hierarchy
 
 ABOUT_AS_GOOD = 0.1
 """Scores that differ by less say the same."""
+
+MOST_IN_ONE_CLASS = 0.8
+"""A clustering with a larger share of the segments in one class says little."""
 
 MOST_SCORED = 1500
 """Silhouettes are taken of so many segments, drawn at random where there are more."""
@@ -46,6 +50,36 @@ def choose_eps(tree: Hierarchy) -> tuple[float, str]:
     return knee, (
         f"knee of the sorted distances to neighbour {needed} (silhouette with noise {score:.2f})"
     )
+
+
+def more_telling(
+    labels: np.ndarray,
+    eps: float,
+    most_noise: float,
+    tried: Callable[[], tuple[np.ndarray, np.ndarray]],
+) -> tuple[float, str] | None:
+    """Where eps puts nearly all into one class, or none: the radius with the most classes, and why.
+
+    Between all noise and all one their number has its peak. None where the peak is below two, or
+    the clustering says something.
+
+    Args:
+        labels: int (N,) with N >= 1, what eps gives; -1 is noise.
+        eps: The radius.
+        most_noise: Share of the segments in no class above which a clustering says little.
+        tried: Gives radii, ascending, and the number of classes at each; asked only where needed.
+    """
+    sizes = np.bincount(labels + 1)
+    noise, one_class = sizes[0] / len(labels), sizes[1:].max(initial=0) / len(labels)
+    if one_class <= MOST_IN_ONE_CLASS and noise <= most_noise:
+        return None
+    radii, counts = tried()
+    most = int(counts.max(initial=0))
+    if most < max(2, int(labels.max()) + 1):
+        return None
+    share, where = (noise, "no class") if noise >= one_class else (one_class, "one class")
+    best = float(radii[np.flatnonzero(counts == most)[-1]])
+    return best, f"the radius with the most classes; {eps:.3g} puts {share:.0%} into {where}"
 
 
 def find_knee(curve: np.ndarray) -> float | None:
