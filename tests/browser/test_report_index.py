@@ -21,7 +21,7 @@ def test_index_leads_to_reports_whose_explorer_is_alive(tmp_path: Path, offline_
     shutil.copy(ROOT / "data" / "coffee.jpg", photos / "more cups" / "#1.jpg")
     (photos / "broken.jpg").write_bytes((ROOT / "data" / "coffee.jpg").read_bytes()[:2000])
     command = [
-        sys.executable, "-m", "samlab.cli", "report", str(photos), "-o", str(tmp_path / "out"),
+        sys.executable, "-m", "samlab.cli.main", "report", str(photos), "-o", str(tmp_path / "out"),
         "--jobs", "2", "-p", "points_per_side", "12",
     ]  # fmt: skip
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

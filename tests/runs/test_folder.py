@@ -257,7 +257,7 @@ def test_a_real_ctrl_c_ends_a_real_process_cleanly(tmp_path) -> None:
 def test_sigterm_ends_the_command_as_ctrl_c_does(tmp_path, by) -> None:
     """Batch systems send it some time before they kill."""
     command = """
-from samlab.cli import app
+from samlab.cli.main import app
 from samlab.runs import folder
 folder.run = light_run
 app(["run", pictures, "-o", out])

@@ -167,7 +167,7 @@ def test_ctrl_c_ends_the_workers_and_leaves_an_index(tmp_path, photos):
     slow = "if not image.endswith('50% #1?.png'): time.sleep(600)"
     notebook = write_notebook(tmp_path / "n.ipynb", mark.format(folder, slow))
     command = [
-        sys.executable, "-m", "samlab.cli", "report", str(photos), "-o", str(tmp_path / "out"),
+        sys.executable, "-m", "samlab.cli.main", "report", str(photos), "-o", str(tmp_path / "out"),
         "--notebook", str(notebook), "-j", "2",
     ]  # fmt: skip
     process = subprocess.Popen(

@@ -13,10 +13,10 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 import samlab
-from samlab.bank.commands import app as bank_app
+from samlab.cli.bank import app as bank_app
+from samlab.cli.export import export as export_command
+from samlab.cli.run import cache_app, run_command
 from samlab.errors import InputError, SamlabError
-from samlab.runs.commands import cache_app, run_command
-from samlab.runs.export_command import export as export_command
 
 if TYPE_CHECKING:
     from samlab.segments import Segments

@@ -12,7 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import samlab
-from samlab.cli import _parameters, app
+from samlab.cli.main import _parameters, app
 from samlab.errors import InputError, SamlabError
 from samlab.latent.clusters import cluster
 from samlab.segments import Segments
@@ -65,7 +65,7 @@ def test_no_command_shows_help_and_version_is_told():
 
 def test_start_does_not_import_heavy_packages():
     code = (
-        "import sys, samlab.cli; "
+        "import sys, samlab.cli.main; "
         "print([m for m in ('torch', 'sklearn', 'matplotlib', 'papermill', 'pandas') "
         "if m in sys.modules])"
     )

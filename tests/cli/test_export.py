@@ -10,7 +10,7 @@ import pytest
 from pycocotools.coco import COCO
 from typer.testing import CliRunner
 
-from samlab.cli import app
+from samlab.cli.main import app
 from samlab.formats.coco import read_coco
 from samlab.formats.coco_writer import write_coco
 from samlab.formats.sa1b import write_sa1b

@@ -10,9 +10,9 @@ import samlab
 import samlab.bank.examples as examples_module
 import samlab.pipeline
 from samlab import masks
-from samlab.bank.commands import app
 from samlab.bank.memory_bank import MemoryBank
 from samlab.bank.sample_set import write_sample_set
+from samlab.cli.bank import app
 from samlab.errors import FormatError, InputError
 from samlab.segments import Segments
 from tests.bank.spy import Spy
@@ -149,7 +149,7 @@ def test_bad_places_and_names_are_told_before_the_work(files, spy, tmp_path):
 
 
 def test_the_commands_are_part_of_samlab_and_show_an_example(tmp_path):
-    from samlab.cli import app as samlab_app
+    from samlab.cli.main import app as samlab_app
 
     runner = CliRunner()
     for name in ("build", "classify", "evaluate"):

@@ -9,7 +9,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import samlab
-from samlab.cli import app
+from samlab.cli.main import app
 from samlab.runs.collect import RunInterrupted
 
 runner = CliRunner()

@@ -1,0 +1,1 @@
+"""The samlab command, a file for each group of subcommands."""
