@@ -9,9 +9,9 @@ import numpy as np
 
 from samlab import masks as run_lengths
 from samlab.errors import InputError
+from samlab.files import free_file, write_json
 from samlab.formats.gather import NO_CLASS, Picture, SegmentsLike, WriteReport, gather, report
 from samlab.formats.polygons import edge_polygons, fill_edges
-from samlab.formats.whole import free_file, write_json
 from samlab.masks import Rle
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 from scipy import ndimage
 
 from samlab.errors import InputError
+from samlab.files import whole_folder, write_bytes
 from samlab.formats.gather import (
     NO_CLASS,
     ImagesLike,
@@ -22,7 +23,6 @@ from samlab.formats.gather import (
     pixels_of,
     report,
 )  # fmt: skip
-from samlab.formats.whole import whole_folder, write_bytes
 from samlab.images import ImageLike, read_image
 
 

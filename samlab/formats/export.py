@@ -10,13 +10,13 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from samlab.errors import InputError
+from samlab.files import free_file
 from samlab.formats.coco_writer import write_coco
 from samlab.formats.cutouts import write_cutouts
 from samlab.formats.gather import NO_CLASS, SegmentsLike, WriteReport, gather, report
 from samlab.formats.inpainting import write_inpainting_masks
 from samlab.formats.label_map_writer import write_label_maps
 from samlab.formats.sa1b import write_sa1b
-from samlab.formats.whole import free_file
 from samlab.formats.yolo import write_yolo
 from samlab.segments import Segments
 

@@ -16,7 +16,7 @@ from typing import TypeAlias
 import numpy as np
 
 from samlab.errors import ImageError, InputError
-from samlab.formats.paths import image_folder, inside
+from samlab.formats.untrusted import image_folder, inside
 from samlab.images import ImageLike, read_image
 from samlab.segments import Segments
 

@@ -8,9 +8,9 @@ import numpy as np
 from scipy import ndimage
 
 from samlab.errors import InputError
+from samlab.files import whole_folder, write_bytes
 from samlab.formats.cutouts import png
 from samlab.formats.gather import SegmentsLike, WriteReport, distinct_stems, gather, report
-from samlab.formats.whole import whole_folder, write_bytes
 from samlab.segments import Segments
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from samlab.errors import InputError
+from samlab.files import whole_folder, write_bytes
 from samlab.formats.gather import (
     NO_CLASS,
     Gathered,
@@ -21,7 +22,6 @@ from samlab.formats.gather import (
     gather,
     report,
 )  # fmt: skip
-from samlab.formats.whole import whole_folder, write_bytes
 from samlab.palette import class_colors
 
 _LARGEST = 65535

@@ -13,7 +13,7 @@ from scipy import ndimage
 from samlab import masks
 from samlab.errors import FormatError, InputError
 from samlab.formats.labelled import LabelledImages, RawObject, Reading
-from samlab.formats.paths import image_folder
+from samlab.formats.untrusted import image_folder
 from samlab.masks import Rle
 
 PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"}

@@ -20,7 +20,7 @@ from PIL import Image
 
 from samlab import masks
 from samlab.errors import FormatError, InputError
-from samlab.formats.paths import image_folder, inside
+from samlab.formats.untrusted import image_folder, inside
 from samlab.masks import Rle
 from samlab.segments import Segments
 

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from samlab.errors import FormatError
+from samlab.files import whole_folder, write_json
 from samlab.formats.coco import read_mask
 from samlab.formats.gather import Picture, SegmentsLike, WriteReport, distinct_stems, gather, report
 from samlab.formats.json_files import field_of, list_of, load_json
-from samlab.formats.whole import whole_folder, write_json
 from samlab.segments import Segments
 
 _KIND = "SA-1B"

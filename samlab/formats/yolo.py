@@ -16,6 +16,7 @@ import numpy as np
 
 from samlab import masks
 from samlab.errors import ImageError, InputError
+from samlab.files import whole_folder, write_bytes
 from samlab.formats.gather import (
     Gathered,
     Picture,
@@ -25,9 +26,8 @@ from samlab.formats.gather import (
     gather,
     report,
 )  # fmt: skip
-from samlab.formats.paths import image_folder, inside
 from samlab.formats.polygons import fill_pixels, pixel_polygon
-from samlab.formats.whole import whole_folder, write_bytes
+from samlab.formats.untrusted import image_folder, inside
 
 # Readers turn a number back into a pixel by rounding down or to the nearest one. A quarter of a
 # pixel to the right and below, both find the pixel that was meant.

@@ -18,8 +18,8 @@ from samlab import masks
 from samlab.errors import FormatError
 from samlab.formats.label_maps import PICTURES, class_table
 from samlab.formats.labelled import LabelledImages, RawObject, Reading, picture_size
-from samlab.formats.paths import image_folder, inside
 from samlab.formats.polygons import fill_pixels
+from samlab.formats.untrusted import image_folder, inside
 from samlab.masks import Rle
 
 YAML = {".yaml", ".yml"}

@@ -17,7 +17,7 @@ from samlab.errors import InputError, SamlabError
 from samlab.latent.clusters import cluster
 from samlab.segments import Segments
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 runner = CliRunner()
 
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from samlab.errors import FormatError
-from samlab.formats.paths import image_folder, inside
+from samlab.formats.untrusted import image_folder, inside
 
 OUTSIDE = [
     "../secret.png", "sub/../../secret.png", "/etc/passwd", "C:\\secret.png", "\\\\host\\share",
