@@ -14,7 +14,7 @@ from samlab import masks
 from samlab.bank.boxes import background_segments, segment_with_boxes
 from samlab.bank.examples import box_examples, weights_of
 from samlab.bank.memory_bank import MemoryBank
-from samlab.bank.sample_set import CLASSES, write_sample_set
+from samlab.datasets import CLASSES, write_sample_set
 from samlab.errors import InputError
 from samlab.formats.bdd100k import read_bdd100k
 from samlab.formats.coco import read_coco

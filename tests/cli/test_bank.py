@@ -11,8 +11,8 @@ import samlab.bank.examples as examples_module
 import samlab.pipeline
 from samlab import masks
 from samlab.bank.memory_bank import MemoryBank
-from samlab.bank.sample_set import write_sample_set
 from samlab.cli.bank import app
+from samlab.datasets import write_sample_set
 from samlab.errors import FormatError, InputError
 from samlab.segments import Segments
 from tests.bank.spy import Spy
