@@ -22,14 +22,14 @@ import torch
 
 from samlab.bank.boxes import segment_with_boxes
 from samlab.bank.examples import box_examples, weights_of
+from samlab.bank.head_training import train_head, train_prototypes
+from samlab.bank.heads import Head
 from samlab.bank.memory_bank import MemoryBank
 from samlab.formats.coco import read_coco
 from samlab.formats.labelled import LabelledImages
 from samlab.images import read_image
-from samlab.latent.bank_scores import Evaluation
-from samlab.latent.embedders import ColourTexture, embed
-from samlab.latent.head_training import train_head, train_prototypes
-from samlab.latent.heads import Head
+from samlab.latent.embed.embedders import ColourTexture, embed
+from samlab.latent.evaluation import Evaluation
 from samlab.latent.vectors import unit
 from samlab.sam.encoder import encode
 from samlab.sam.load import load_sam

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from samlab import masks
-from samlab.latent.embeddings import pool
+from samlab.latent.embed.pooling import pool
 from samlab.segments import Segments
 
 

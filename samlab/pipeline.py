@@ -47,7 +47,7 @@ def segment(
         >>> clustering = samlab.cluster(segments)
     """
     # torch is imported here and not above, so that `import samlab` stays quick.
-    from samlab.latent.embeddings import pool
+    from samlab.latent.embed.pooling import pool
     from samlab.sam.amg import MaskGenerator
     from samlab.sam.encoder import encode
     from samlab.sam.load import load_sam

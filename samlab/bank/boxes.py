@@ -10,7 +10,7 @@ import numpy as np
 from samlab import masks
 from samlab.errors import InputError
 from samlab.images import ImageLike, read_image
-from samlab.latent.embeddings import pool
+from samlab.latent.embed.pooling import pool
 from samlab.sam.amg import MaskGenerator
 from samlab.sam.decoder import open_decoder
 from samlab.sam.encoder import ImageEmbedding, encode

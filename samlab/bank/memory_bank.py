@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from samlab.bank.base import PrototypeBank
 from samlab.formats.bdd100k import read_bdd100k
 from samlab.formats.coco import read_coco
 from samlab.formats.label_maps import read_label_maps
 from samlab.formats.labelled import LabelledImages
 from samlab.formats.voc import read_voc
 from samlab.formats.yolo_reader import read_yolo
-from samlab.latent.memory_bank import PrototypeBank
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam

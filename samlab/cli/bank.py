@@ -95,7 +95,7 @@ def build(
     )  # fmt: skip
     options: dict[str, Any] = {"background": [BACKGROUND]} if background else {}
     if head != "none":
-        from samlab.latent.head_training import train_head
+        from samlab.bank.head_training import train_head
 
         trained = train_head(examples, loss=head, seed=seed)  # type: ignore[arg-type]
         typer.echo(

@@ -15,7 +15,7 @@ import pyarrow as pa
 from matplotlib.figure import Figure
 
 from samlab.errors import ImageError, InputError
-from samlab.latent.across import (
+from samlab.latent.cluster.sampled import (
     SAMPLE,
     AcrossClustering,
     VectorBlocks,
@@ -34,7 +34,7 @@ from samlab.view.palette import hex_color
 from samlab.view.sheets import Strip, cut_square, plot_sheet
 
 if TYPE_CHECKING:
-    from samlab.latent.clusters import Clustering
+    from samlab.latent.cluster.clusters import Clustering
 
 COLUMNS = ("name", "segments", "pictures", "area", "medoid", "cohesion")
 
@@ -228,7 +228,7 @@ def cluster_run(
 
     Args:
         run: A run, as `samlab.run` and `samlab.open_run` give it.
-        eps, min_samples, metric, method, sample, seed: As in `samlab.latent.across.cluster_across`.
+        eps, min_samples, metric, method, sample, seed: As in `samlab.latent.cluster.sampled.cluster_across`.
         embedding: Which vectors; the first ones by default.
 
     Returns:

@@ -130,7 +130,7 @@ class SamWork:
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[Segments]:
         """Segments with vectors for pictures of any sizes, uint8 (H, W, 3)."""
-        from samlab.latent.embeddings import pool
+        from samlab.latent.embed.pooling import pool
         from samlab.sam.encoder import encode_batch
 
         encoded = encode_batch(
@@ -211,7 +211,7 @@ def _embedder_name(embedder: Any) -> str:
 def _embedder(embedder: Any, sam: Sam) -> Any:
     if not isinstance(embedder, str):
         return embedder
-    from samlab.latent.embedders import ColourTexture, TransformersEmbedder
+    from samlab.latent.embed.embedders import ColourTexture, TransformersEmbedder
 
     if embedder == ColourTexture.name:
         return ColourTexture()

@@ -133,7 +133,7 @@ def found_masks(
     Returns:
         The masks, labels being indices into the names that come with them (the bank's classes).
     """
-    from samlab.latent.embeddings import pool
+    from samlab.latent.embed.pooling import pool
     from samlab.sam.amg import MaskGenerator
 
     # Far enough below the thresholds that everything worth a question is among the candidates.

@@ -182,7 +182,7 @@ class Session:
         return next(number for _, number in change.masks)
 
     def _vector(self, chosen: Proposal) -> dict[str, str]:
-        from samlab.latent.embeddings import pool
+        from samlab.latent.embed.pooling import pool
 
         table = Segments([chosen.rle])
         vector = pool(self.workshop.get(self.name).embedding, table)[0]
@@ -323,7 +323,7 @@ class Session:
 
     def group(self) -> int:
         """Cluster the masks without a class, over all pictures; returns the number of groups."""
-        from samlab.latent.clusters import cluster
+        from samlab.latent.cluster.clusters import cluster
 
         keys, tables = [], []
         for image in self.annotations.images():

@@ -19,7 +19,7 @@ from samlab.view.figure import INK, MUTED, NotebookFigure, heading, plain, style
 
 if TYPE_CHECKING:
     from samlab.formats.labelled import LabelledImage
-    from samlab.latent.bank_scores import Evaluation
+    from samlab.latent.evaluation import Evaluation
     from samlab.segments import Segments
 
 _DATA, _FROZEN, _LEARNS = "#dbe9f6", "#ececec", "#fbe3c8"

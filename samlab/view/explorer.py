@@ -12,9 +12,9 @@ import traitlets
 
 from samlab.errors import InputError
 from samlab.images import ImageLike, read_image
-from samlab.latent.clusters import auto_min_samples
-from samlab.latent.embedders import ColourTexture, Embedder, embed
-from samlab.latent.embeddings import PatchFeatures, pool
+from samlab.latent.cluster.clusters import auto_min_samples
+from samlab.latent.embed.embedders import ColourTexture, Embedder, embed
+from samlab.latent.embed.pooling import PatchFeatures, pool
 from samlab.latent.projection import project
 from samlab.segments import Segments
 from samlab.view.canvas import still_scale

@@ -29,8 +29,8 @@ from samlab.view.figure import (
 from samlab.view.palette import class_colors, hex_color
 
 if TYPE_CHECKING:
-    from samlab.latent.clusters import Clustering, Sweep
-    from samlab.latent.embeddings import PatchFeatures
+    from samlab.latent.cluster.clusters import Clustering, Sweep
+    from samlab.latent.embed.pooling import PatchFeatures
 
 
 def plot_embedding(embedding: PatchFeatures, image: ImageLike) -> Figure:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from samlab.errors import InputError
 from samlab.images import ImageLike, read_image
-from samlab.latent.embeddings import PatchFeatures
+from samlab.latent.embed.pooling import PatchFeatures
 from samlab.latent.similarity import nearest, similar, similarity
 from samlab.latent.vectors import unit, vectors_of
 from samlab.segments import Segments

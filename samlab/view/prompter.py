@@ -180,7 +180,7 @@ class Prompter(Bench):
         )
         if self._embedding is None or len(result) == 0:
             return result
-        from samlab.latent.embeddings import pool
+        from samlab.latent.embed.pooling import pool
 
         return result.with_embedding("sam", pool(self._embedding, result))
 

@@ -13,7 +13,7 @@ from samlab.segments import Segments
 from samlab.view.palette import hex_color
 
 if TYPE_CHECKING:
-    from samlab.latent.clusters import Clustering
+    from samlab.latent.cluster.clusters import Clustering
 
 _COLUMNS = ["class_name", "segments", "area_share", "median_area", "mean_predicted_iou"]
 

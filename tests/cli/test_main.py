@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import samlab
 from samlab.cli.main import _parameters, app
 from samlab.errors import InputError, SamlabError
-from samlab.latent.clusters import cluster
+from samlab.latent.cluster.clusters import cluster
 from samlab.segments import Segments
 
 ROOT = Path(__file__).resolve().parents[2]

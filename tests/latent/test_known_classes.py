@@ -11,8 +11,8 @@ from skimage.segmentation import watershed
 
 import samlab
 from samlab import masks
-from samlab.latent.clusters import cluster
-from samlab.latent.embeddings import pool
+from samlab.latent.cluster.clusters import cluster
+from samlab.latent.embed.pooling import pool
 from samlab.latent.scores import clustering_scores
 from samlab.segments import Segments
 

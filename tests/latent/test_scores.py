@@ -10,9 +10,9 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from samlab import masks
 from samlab.errors import InputError
-from samlab.latent.cluster_table import COLUMNS, cluster_table
+from samlab.latent.cluster.table import COLUMNS, cluster_table
 from samlab.latent.compare import class_cosines, compare_embedders
-from samlab.latent.embedders import ColourTexture
+from samlab.latent.embed.embedders import ColourTexture
 from samlab.latent.scores import (
     clustering_scores,
     knn_accuracy,

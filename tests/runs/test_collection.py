@@ -208,7 +208,7 @@ def test_cut_outs_at_edges_and_of_segments_wider_than_the_picture():
 def test_a_hundred_thousand_mapped_vectors_take_little_memory(tmp_path):
     code = f"""
 import numpy as np
-from samlab.latent.across import cluster_across, nearest_across
+from samlab.latent.cluster.sampled import cluster_across, nearest_across
 def field(key):
     with open("/proc/self/status") as file:
         return next(int(l.split()[1]) for l in file if l.startswith(key)) / 1024

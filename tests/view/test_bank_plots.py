@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from samlab import masks
-from samlab.latent.bank_scores import compare
 from samlab.latent.classification import Classification
+from samlab.latent.evaluation import compare
 from samlab.segments import Segments
 from samlab.view import bank_plots
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from samlab import Segments, masks
 from samlab.errors import InputError, SamlabError
-from samlab.latent.clusters import Clustering, Sweep
+from samlab.latent.cluster.clusters import Clustering, Sweep
 from samlab.view import interactive, latent_plots, overlay, palette, plots, tables
 from samlab.view.figure import NotebookFigure
 

@@ -13,15 +13,15 @@ from safetensors.numpy import save_file
 from sklearn.neighbors import KNeighborsClassifier
 
 from samlab import masks
+from samlab.bank.base import PrototypeBank
+from samlab.bank.heads import Head
+from samlab.bank.prototypes import prototypes
 from samlab.errors import FormatError, InputError
-from samlab.latent.bank_scores import map_iou, threshold_for
 from samlab.latent.classification import wholes_of
-from samlab.latent.heads import Head
-from samlab.latent.memory_bank import PrototypeBank
-from samlab.latent.prototypes import prototypes
+from samlab.latent.evaluation import map_iou, threshold_for
 from samlab.latent.vectors import unit
 from samlab.segments import Segments
-from tests.latent.bank_data import table
+from tests.bank.bank_data import table
 
 
 @pytest.fixture(scope="module")

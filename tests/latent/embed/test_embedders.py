@@ -10,8 +10,8 @@ import pytest
 
 from samlab import masks
 from samlab.errors import InputError, MissingExtraError
-from samlab.latent.embedders import ColourTexture, PatchEmbedder, TransformersEmbedder, embed
-from samlab.latent.embeddings import pool
+from samlab.latent.embed.embedders import ColourTexture, PatchEmbedder, TransformersEmbedder, embed
+from samlab.latent.embed.pooling import pool
 from samlab.latent.similarity import heat_map, similarity
 from samlab.segments import Segments
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from samlab.bank.checks import notes_about, refuse_strangers, refuse_unknown
+from samlab.bank.prototypes import prototypes
 from samlab.errors import InputError
-from samlab.latent.bank_checks import notes_about, refuse_strangers, refuse_unknown
-from samlab.latent.prototypes import prototypes
 from samlab.segments import Segments
 
 if TYPE_CHECKING:
-    from samlab.latent.memory_bank import PrototypeBank
+    from samlab.bank.base import PrototypeBank
 
     Bank = TypeVar("Bank", bound=PrototypeBank)
 

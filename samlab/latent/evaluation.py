@@ -14,7 +14,7 @@ from samlab.latent.classification import Classification
 from samlab.segments import Segments
 
 if TYPE_CHECKING:
-    from samlab.latent.memory_bank import PrototypeBank
+    from samlab.bank.base import PrototypeBank
 
 _FEW = 5
 _CURVE = 101

@@ -2,7 +2,7 @@
 
 Training-free: masks of labelled objects are pooled into vectors, KMeans leaves a fixed number per
 class, and a new segment takes the class whose prototype it resembles most. A trained head
-(`samlab.latent.heads`) may stand before it; the bank itself stays a table of unit vectors.
+(`samlab.bank.heads`) may stand before it; the bank itself stays a table of unit vectors.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import numpy as np
 import pandas as pd
 
-from samlab.errors import InputError
-from samlab.latent.bank_checks import (
+from samlab.bank.checks import (
     canonical_order,
     class_weight_table,
     notes_about,
@@ -24,14 +23,15 @@ from samlab.latent.bank_checks import (
     refuse_strangers,
     refuse_unknown,
 )
+from samlab.bank.prototypes import prototypes
+from samlab.errors import InputError
 from samlab.latent.classification import Classification, Method, vote
-from samlab.latent.prototypes import prototypes
 from samlab.latent.vectors import unit, vectors_of
 from samlab.segments import Segments
 
 if TYPE_CHECKING:
-    from samlab.latent.bank_scores import Evaluation
-    from samlab.latent.heads import Head
+    from samlab.bank.heads import Head
+    from samlab.latent.evaluation import Evaluation
 
 Bank = TypeVar("Bank", bound="PrototypeBank")
 
@@ -203,7 +203,7 @@ class PrototypeBank:
 
     def suggest(self, segments: Segments | None = None) -> pd.DataFrame:
         """Which classes hold together, and which to drop, merge or feed; see `bank_scores`."""
-        from samlab.latent.bank_scores import suggest
+        from samlab.latent.evaluation import suggest
 
         return suggest(self, segments)
 
@@ -297,14 +297,14 @@ class PrototypeBank:
             max_error: In 0 .. 1.
             **options: Of `classify`; the threshold holds for the same ones.
         """
-        from samlab.latent.bank_scores import threshold_for
+        from samlab.latent.evaluation import threshold_for
 
         evaluation = self.evaluate(segments, **options)
         return replace(self, unknown_below=threshold_for(evaluation.coverage, max_error))
 
     def evaluate(self, segments: Segments, **options: Any) -> Evaluation:
         """Compare the answer with the segments' own labels; see `bank_scores.evaluate`."""
-        from samlab.latent.bank_scores import evaluate
+        from samlab.latent.evaluation import evaluate
 
         return evaluate(self, segments, **options)
 
@@ -312,7 +312,7 @@ class PrototypeBank:
 
     def drop(self: Bank, classes: str | Iterable[str]) -> Bank:
         """The bank without some classes."""
-        from samlab.latent.bank_changes import drop
+        from samlab.bank.changes import drop
 
         return drop(self, classes)
 
@@ -321,7 +321,7 @@ class PrototypeBank:
 
         All prototypes are kept; the weight is the mean of the merged classes' weights.
         """
-        from samlab.latent.bank_changes import merge
+        from samlab.bank.changes import merge
 
         return merge(self, groups)
 
@@ -335,7 +335,7 @@ class PrototypeBank:
             more: Labelled segments, or another bank made in the same way.
             per_class: Prototypes per class; as this bank was built by default.
         """
-        from samlab.latent.bank_changes import add
+        from samlab.bank.changes import add
 
         return add(self, more, per_class)
 
@@ -343,14 +343,14 @@ class PrototypeBank:
 
     def save(self, path: str | Path) -> Path:
         """Write one safetensors file, head included; see `bank_files`. Returns the path."""
-        from samlab.latent.bank_files import save
+        from samlab.bank.files import save
 
         return save(self, Path(path))
 
     @classmethod
     def load(cls: type[Bank], path: str | Path) -> Bank:
         """Read a file written by `save`. Nothing in it is ever executed."""
-        from samlab.latent.bank_files import load
+        from samlab.bank.files import load
 
         return load(cls, Path(path))
 

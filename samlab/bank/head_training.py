@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
+from samlab.bank.checks import refuse_strangers
+from samlab.bank.heads import Head
 from samlab.errors import InputError, require_extra
-from samlab.latent.bank_checks import refuse_strangers
-from samlab.latent.heads import Head
 from samlab.latent.vectors import unit, vectors_of
 from samlab.segments import Segments
 
 if TYPE_CHECKING:
     import torch
 
-    from samlab.latent.memory_bank import PrototypeBank
+    from samlab.bank.base import PrototypeBank
 
     Bank = TypeVar("Bank", bound=PrototypeBank)
 

@@ -8,8 +8,8 @@ from sklearn.cluster import DBSCAN
 from sklearn.metrics import silhouette_score
 
 from samlab.errors import InputError
-from samlab.latent.eps import choose_eps
-from samlab.latent.hierarchy import Hierarchy
+from samlab.latent.cluster.eps import choose_eps
+from samlab.latent.cluster.hierarchy import Hierarchy
 from samlab.latent.vectors import unit
 
 BLOCK = 2048

@@ -21,7 +21,7 @@ import numpy as np
 
 from samlab.errors import InputError, require_extra
 from samlab.images import ImageLike, read_image
-from samlab.latent.embeddings import pool
+from samlab.latent.embed.pooling import pool
 from samlab.segments import Segments
 
 

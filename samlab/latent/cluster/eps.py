@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 from sklearn.metrics import silhouette_samples
 
-from samlab.latent.hierarchy import Hierarchy
+from samlab.latent.cluster.hierarchy import Hierarchy
 
 ABOUT_AS_GOOD = 0.1
 """Scores that differ by less say the same."""

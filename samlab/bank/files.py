@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, TypeVar
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from samlab.bank.heads import Head
 from samlab.errors import FormatError
-from samlab.latent.heads import Head
 
 if TYPE_CHECKING:
-    from samlab.latent.memory_bank import PrototypeBank
+    from samlab.bank.base import PrototypeBank
 
     Bank = TypeVar("Bank", bound=PrototypeBank)
 

@@ -16,8 +16,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from samlab.errors import InputError
-from samlab.latent.clusters import Clustering, cluster, distance_matrix, sweep
-from samlab.latent.eps import more_telling
+from samlab.latent.cluster.clusters import Clustering, cluster, distance_matrix, sweep
+from samlab.latent.cluster.eps import more_telling
 from samlab.latent.similarity import nearest
 from samlab.latent.vectors import unit, vectors_of
 

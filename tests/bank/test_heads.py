@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 
+from samlab.bank.base import PrototypeBank
+from samlab.bank.heads import Head
 from samlab.errors import FormatError, InputError, MissingExtraError
-from samlab.latent.heads import Head
-from samlab.latent.memory_bank import PrototypeBank
 from samlab.segments import Segments
-from tests.latent.bank_data import table
+from tests.bank.bank_data import table
 
 pytest.importorskip("pytorch_metric_learning")
 
-from samlab.latent.head_training import _split, train_head, train_prototypes
+from samlab.bank.head_training import _split, train_head, train_prototypes
 
 
 def hard(n: int = 300, seed: int = 0, shared: float = 3) -> Segments:
@@ -168,5 +168,5 @@ def test_what_cannot_be_trained_on_is_named(monkeypatch):
 def test_importing_the_module_does_not_import_torch():
     import subprocess
 
-    code = "import samlab.latent.head_training, sys; sys.exit('torch' in sys.modules)"
+    code = "import samlab.bank.head_training, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -11,8 +11,8 @@ from sklearn.cluster import DBSCAN
 from sklearn.metrics import adjusted_rand_score
 
 from samlab.errors import InputError
-from samlab.latent.across import VectorBlocks, cluster_across, nearest_across
-from samlab.latent.clusters import cluster
+from samlab.latent.cluster.clusters import cluster
+from samlab.latent.cluster.sampled import VectorBlocks, cluster_across, nearest_across
 from samlab.latent.similarity import nearest
 
 
@@ -129,13 +129,17 @@ def test_as_cluster_where_the_sample_is_everything():
 
 def test_where_auto_leaves_noise_the_radius_with_the_most_classes_is_taken(monkeypatch):
     points, truth = groups(400, spread=0.1)
-    monkeypatch.setattr("samlab.latent.clusters.choose_eps", lambda tree: (1e-6, "too small"))
+    monkeypatch.setattr(
+        "samlab.latent.cluster.clusters.choose_eps", lambda tree: (1e-6, "too small")
+    )
     found = cluster_across(points, sample=200)
     assert found.fit.reason == "the radius with the most classes; 1e-06 puts 100% into no class"
     assert found.fit.n_clusters >= 5
     known = truth >= 0
     assert adjusted_rand_score(truth[known], found.labels[known]) > 0.9
-    monkeypatch.setattr("samlab.latent.clusters.choose_eps", lambda tree: (1.9, "too large"))
+    monkeypatch.setattr(
+        "samlab.latent.cluster.clusters.choose_eps", lambda tree: (1.9, "too large")
+    )
     found = cluster_across(points, sample=200)
     assert found.fit.reason == "the radius with the most classes; 1.9 puts 100% into one class"
     assert found.fit.n_clusters >= 5

@@ -13,9 +13,9 @@ from sklearn.cluster import HDBSCAN as SklearnHDBSCAN
 from sklearn.metrics import adjusted_rand_score, homogeneity_score
 
 from samlab.errors import InputError
-from samlab.latent.clusters import cluster, distance_matrix, sweep
-from samlab.latent.hierarchy import Hierarchy
-from samlab.latent.neighbourhoods import radius_graph
+from samlab.latent.cluster.blockwise import radius_graph
+from samlab.latent.cluster.clusters import cluster, distance_matrix, sweep
+from samlab.latent.cluster.hierarchy import Hierarchy
 from samlab.segments import Segments
 
 
@@ -191,7 +191,9 @@ def test_where_auto_says_little_the_radius_with_the_most_classes_is_taken(monkey
     points, truth = groups((40, 30, 20), spread=0.1)
     for eps, said in ((1e-6, "1e-06 puts 100% into no class"), (1.9, "1.9 puts 100% into one")):
         with monkeypatch.context() as patch:
-            patch.setattr("samlab.latent.clusters.choose_eps", lambda tree, eps=eps: (eps, "x"))
+            patch.setattr(
+                "samlab.latent.cluster.clusters.choose_eps", lambda tree, eps=eps: (eps, "x")
+            )
             found = cluster(points)
         assert found.reason.startswith(f"the radius with the most classes; {said}")
         assert 3 <= found.n_clusters <= 6

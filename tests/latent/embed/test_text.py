@@ -10,10 +10,10 @@ import pytest
 import samlab
 from samlab import masks
 from samlab.errors import CheckpointError, InputError, MissingExtraError, SamlabWarning
-from samlab.latent.crops import square_crops
-from samlab.latent.embedders import embed
-from samlab.latent.text import TextEmbedder, score_texts, search_text, text_table
-from samlab.latent.text_model import TransformersText
+from samlab.latent.embed.crops import square_crops
+from samlab.latent.embed.embedders import embed
+from samlab.latent.embed.text import TextEmbedder, score_texts, search_text, text_table
+from samlab.latent.embed.text_model import TransformersText
 from samlab.prompting import segment_text
 from samlab.segments import Segments
 

@@ -13,9 +13,9 @@ from sklearn.metrics import silhouette_samples
 from sklearn.metrics.pairwise import cosine_distances, euclidean_distances
 
 from samlab.errors import InputError
-from samlab.latent import neighbourhoods
-from samlab.latent.eps import choose_eps, more_telling
-from samlab.latent.hierarchy import Hierarchy
+from samlab.latent.cluster import blockwise as neighbourhoods
+from samlab.latent.cluster.eps import choose_eps, more_telling
+from samlab.latent.cluster.hierarchy import Hierarchy
 from samlab.latent.vectors import vectors_of
 from samlab.segments import Segments
 
@@ -117,7 +117,7 @@ def cluster(
     Args:
         segments: Segments with an embedding, or vectors (N, D).
         eps: Radius of a neighbourhood, in units of the metric (cosine distance: 0 .. 2); or
-            `"auto"`, see `samlab.latent.eps`; where what that chooses puts more than 80 % into one
+            `"auto"`, see `samlab.latent.cluster.eps`; where what that chooses puts more than 80 % into one
             class or 95 % into none, the radius with the most classes instead. For HDBSCAN: the
             distance below which classes are not split further (its `cluster_selection_epsilon`), 0
             with `"auto"`.

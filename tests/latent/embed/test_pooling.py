@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from samlab import masks
 from samlab.errors import InputError
-from samlab.latent.embeddings import patch_weights, pool
+from samlab.latent.embed.pooling import patch_weights, pool
 from samlab.segments import Segments
 
 

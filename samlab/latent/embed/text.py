@@ -18,9 +18,9 @@ from tqdm.auto import tqdm
 
 from samlab.errors import InputError
 from samlab.images import ImageLike
-from samlab.latent.crops import Outside, square_crops
-from samlab.latent.embedders import embed
-from samlab.latent.text_model import DEFAULT, TextModel, TransformersText
+from samlab.latent.embed.crops import Outside, square_crops
+from samlab.latent.embed.embedders import embed
+from samlab.latent.embed.text_model import DEFAULT, TextModel, TransformersText
 from samlab.latent.vectors import unit
 from samlab.segments import Segments
 

@@ -10,7 +10,7 @@ from scipy import sparse
 
 from samlab import masks
 from samlab.errors import InputError
-from samlab.latent import patches
+from samlab.latent.embed import patches
 from samlab.latent.vectors import vectors_of
 from samlab.segments import Segments
 

@@ -1,0 +1,1 @@
+"""Pictures and segments to vectors: pooling, crops, patches, other networks, words."""
