@@ -28,11 +28,11 @@ from PIL import Image
 import samlab
 from benchmarks._measure import build, clock, machine, picture, thresholds
 from samlab.images import read_image
+from samlab.pictures import list_pictures
+from samlab.runs.disk.shards import Outcome
+from samlab.runs.disk.store import RunStore
+from samlab.runs.engine.work import Recipe
 from samlab.runs.folder import missing
-from samlab.runs.pictures import list_pictures
-from samlab.runs.shards import Outcome
-from samlab.runs.store import RunStore
-from samlab.runs.work import Recipe
 
 
 def main() -> None:

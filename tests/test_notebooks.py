@@ -14,8 +14,8 @@ import papermill
 import pytest
 from PIL import Image
 
-from samlab.runs.page import notebook_page, outside_loads
-from samlab.runs.report import write_report
+from samlab.reports.notebook import write_report
+from samlab.reports.page import notebook_page, outside_loads
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

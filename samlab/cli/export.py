@@ -132,7 +132,7 @@ def read_segments(
 
 def _of_run(folder: Path) -> list[Segments]:
     """The segments of each picture of a run that did not fail, in the order of the run."""
-    from samlab.runs.opened import open_run
+    from samlab.runs.results import open_run
 
     run = open_run(folder)
     found = {segments.image_id: segments for segments in run}

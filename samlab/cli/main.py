@@ -173,7 +173,7 @@ def report(
     """
     parameters = _parameters(parameter or [])
     if len(pictures) == 1 and not pictures[0].is_dir():
-        from samlab.runs.report import write_report
+        from samlab.reports.notebook import write_report
 
         page = write_report(
             pictures[0], out or "report.html", notebook=notebook, progress=True, **parameters
@@ -241,8 +241,8 @@ app.add_typer(cache_app, name="cache", short_help="Segments kept to be looked up
 def _report_folder(
     pictures: list[Path], out: Path, jobs: int, notebook: Path | None, parameters: dict[str, Any]
 ) -> None:
-    from samlab.runs.report_folder import write_reports
-    from samlab.runs.report_index import PAGE
+    from samlab.reports.folder import write_reports
+    from samlab.reports.index import PAGE
 
     try:
         entries = write_reports(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from samlab.runs.opened import Run
+    from samlab.runs.results import Run
 
 cache_app = typer.Typer(
     rich_markup_mode=None,
@@ -133,7 +133,7 @@ def run_command(
 
 def _gone(pictures: list[str], done: Run) -> int:
     """Results of earlier calls for pictures that are not named, or not there, any more."""
-    from samlab.runs.pictures import list_pictures
+    from samlab.pictures import list_pictures
 
     named = list_pictures(pictures[0] if len(pictures) == 1 else pictures)
     return len(set(done.pictures["image_id"]) - {picture.image_id for picture in named})
@@ -147,7 +147,7 @@ def show(context: typer.Context) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    from samlab.runs.cache import SegmentCache
+    from samlab.runs.disk.cache import SegmentCache
 
     cache = SegmentCache()
     sizes = [entry.bytes for entry in cache.entries()]
@@ -170,7 +170,7 @@ def clear() -> None:
 
     Example: samlab cache clear
     """
-    from samlab.runs.cache import SegmentCache
+    from samlab.runs.disk.cache import SegmentCache
 
     cache = SegmentCache()
     typer.echo(f"{cache.clear() / 1e6:,.1f} MB removed from {cache.folder}")

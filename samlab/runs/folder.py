@@ -9,12 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from samlab.errors import InputError
-from samlab.runs.cache import SegmentCache, open_cache
-from samlab.runs.cached import Remember
-from samlab.runs.collect import RunError, RunInterrupted, collect
-from samlab.runs.job import Job
-from samlab.runs.opened import Run, open_run
-from samlab.runs.pictures import (
+from samlab.pictures import (
     Picture,
     PictureList,
     Pictures,
@@ -22,13 +17,18 @@ from samlab.runs.pictures import (
     file_stamp,
     list_pictures,
 )
-from samlab.runs.processes import Crew
-from samlab.runs.progress import Progress, ProgressBar
-from samlab.runs.ray_engine import RayEngine, ShardOrder, on_cluster
-from samlab.runs.shards import Outcome
-from samlab.runs.storage import absolute
-from samlab.runs.store import RunStore
-from samlab.runs.work import Recipe, classifier
+from samlab.runs.disk.cache import SegmentCache, open_cache
+from samlab.runs.disk.shards import Outcome
+from samlab.runs.disk.storage import absolute
+from samlab.runs.disk.store import RunStore
+from samlab.runs.engine.cached import Remember
+from samlab.runs.engine.collect import RunError, RunInterrupted, collect
+from samlab.runs.engine.job import Job
+from samlab.runs.engine.processes import Crew
+from samlab.runs.engine.progress import Progress, ProgressBar
+from samlab.runs.engine.ray_engine import RayEngine, ShardOrder, on_cluster
+from samlab.runs.engine.work import Recipe, classifier
+from samlab.runs.results import Run, open_run
 from samlab.segments import Segments
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def run(
 
     Args:
         pictures: A folder, a glob, a list or generator of paths, or a mapping from names to
-            paths; see `samlab.runs.pictures.list_pictures`.
+            paths; see `samlab.pictures.list_pictures`.
         out: Folder for the results, or a URL that fsspec knows (`s3://bucket/run`).
         sam: A name or path for `load_sam`, or a model.
         how: Pooling of patch features over a mask; see `samlab.pool`.

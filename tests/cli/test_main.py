@@ -125,7 +125,7 @@ def test_report_passes_typed_parameters(tmp_path, photo, monkeypatch):
         Path(out).write_text("<html>")
         return Path(out)
 
-    monkeypatch.setattr("samlab.runs.report.write_report", fake)
+    monkeypatch.setattr("samlab.reports.notebook.write_report", fake)
     done = runner.invoke(
         app, ["report", str(photo), "-o", str(tmp_path / "r.html"), "-p", "eps", "0.06",
               "-p", "sam=vit_b", "--parameter", "min_samples", "8", "-p", "save_segments", ""],

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 import samlab
 from samlab.cli.main import app
-from samlab.runs.collect import RunInterrupted
+from samlab.runs.engine.collect import RunInterrupted
 
 runner = CliRunner()
 

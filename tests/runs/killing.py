@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from samlab.runs.opened import open_run
+from samlab.runs.results import open_run
 from tests.runs.light import check_folder, make_pictures, run_light, tables_of
 
 

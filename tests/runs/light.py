@@ -13,14 +13,14 @@ import numpy as np
 from PIL import Image
 
 from samlab import masks
-from samlab.runs.collect import Flush, collect
+from samlab.pictures import Pictures, list_pictures
+from samlab.runs.disk.store import RunStore
+from samlab.runs.engine.collect import Flush, collect
+from samlab.runs.engine.job import Job
+from samlab.runs.engine.progress import Progress, ProgressBar
+from samlab.runs.engine.work import Recipe
 from samlab.runs.folder import missing
-from samlab.runs.job import Job
-from samlab.runs.opened import Run, open_run
-from samlab.runs.pictures import Pictures, list_pictures
-from samlab.runs.progress import Progress, ProgressBar
-from samlab.runs.store import RunStore
-from samlab.runs.work import Recipe
+from samlab.runs.results import Run, open_run
 from samlab.segments import Segments
 
 SETTINGS = {"model": "light"}

@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 
 from samlab.errors import InputError
-from samlab.runs import shards
-from samlab.runs.opened import open_run
-from samlab.runs.pictures import list_pictures
-from samlab.runs.shards import Outcome
-from samlab.runs.storage import open_place
-from samlab.runs.store import RunStore
+from samlab.pictures import list_pictures
+from samlab.runs.disk import shards
+from samlab.runs.disk.shards import Outcome
+from samlab.runs.disk.storage import open_place
+from samlab.runs.disk.store import RunStore
+from samlab.runs.results import open_run
 from tests.runs.light import light, make_pictures, run_light, tables_of
 
 

@@ -16,12 +16,12 @@ from PIL import Image
 
 import samlab
 from samlab.errors import ImageError, InputError
-from samlab.runs import collect
+from samlab.pictures import read_picture
+from samlab.runs.engine import collect
+from samlab.runs.engine.progress import Progress, ProgressBar
+from samlab.runs.engine.work import Recipe, classifier
 from samlab.runs.folder import RunError, RunInterrupted
-from samlab.runs.opened import open_run
-from samlab.runs.pictures import read_picture
-from samlab.runs.progress import Progress, ProgressBar
-from samlab.runs.work import Recipe, classifier
+from samlab.runs.results import open_run
 from samlab.segments import Segments
 from tests.runs.light import check_folder, light, make_pictures, run_light, tables_of
 

@@ -14,7 +14,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from samlab.errors import InputError
-from samlab.runs.page import outside_loads
+from samlab.reports.page import outside_loads
 from samlab.view.annotator import Annotator, annotate
 from tests.view.annotation_data import disc, folder_of
 

@@ -1,0 +1,112 @@
+"""An executed notebook as one HTML page that loads nothing from anywhere."""
+
+from __future__ import annotations
+
+import re
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+import samlab
+from samlab.errors import FormatError
+
+# The browser itself is told to load nothing: not only do we link nothing, a forgotten link in
+# someone's cell output stays dead. Plotly needs inline and generated code, and data pictures.
+_POLICY = (
+    "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; font-src data:; "
+    "script-src 'unsafe-inline' 'unsafe-eval' blob:; worker-src blob:; frame-src data: blob:"
+)
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="generator" content="samlab {version}">
+<title>{title}</title>
+<style>
+{style}
+</style>
+</head>
+<body>
+<header><h1>{title}</h1><p class="byline">{byline}</p></header>
+<main>
+{body}
+</main>
+</body>
+</html>
+"""
+
+
+def notebook_page(notebook: Any, title: str, byline: str = "") -> str:
+    """Export an executed notebook as a self-contained HTML page without its code.
+
+    Cells tagged `notebook-only` and printed text (progress bars, warnings) are left out; pictures,
+    HTML outputs and prose stay.
+
+    Args:
+        notebook: An nbformat NotebookNode.
+        title: Of the page; escaped.
+        byline: A line below it; escaped.
+
+    Returns:
+        The whole page.
+
+    Raises:
+        FormatError: An output would load something from the network.
+    """
+    import nbformat
+    from nbconvert import HTMLExporter
+    from traitlets.config import Config
+
+    notebook = nbformat.from_dict(notebook)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [o for o in cell.outputs if o.output_type in _KEPT]
+    config = Config()
+    config.TagRemovePreprocessor.enabled = True
+    config.TagRemovePreprocessor.remove_cell_tags = {"notebook-only"}
+    exporter = HTMLExporter(
+        template_name="basic", config=config, exclude_input=True, exclude_input_prompt=True,
+        exclude_output_prompt=True,
+    )  # fmt: skip
+    # The template's own links to scripts are left empty too, should a version of it use them.
+    exporter.mathjax_url = exporter.require_js_url = exporter.jquery_url = ""
+    body, _ = exporter.from_notebook_node(notebook)
+    page = _PAGE.format(
+        policy=_POLICY,
+        version=escape(samlab.__version__),
+        title=escape(title),
+        byline=escape(byline),
+        style=files("samlab.reports").joinpath("report.css").read_text(encoding="utf-8"),
+        body=body,
+    )
+    loads = outside_loads(page)
+    if loads:
+        raise FormatError(
+            "Expected a report without outside links; an output of the notebook loads "
+            f"{', '.join(loads[:3])}. Embed it, for example as a data: address."
+        )
+    return page
+
+
+_KEPT = {"display_data", "execute_result"}
+_SCRIPT = re.compile(r"(<script\b[^>]*>).*?</script\s*>", re.S | re.I)
+_LOADING = re.compile(
+    r"<(?:script|img|iframe|link|source|video|audio|embed|object)\b[^>]*?"
+    r"\b(?:src|href|data|srcset)\s*=\s*[\"']?\s*((?:https?:)?//[^\"'\s>]+)",
+    re.I,
+)
+
+
+def outside_loads(html: str) -> list[str]:
+    """Addresses that a browser would fetch to show this page: scripts, pictures, styles, frames.
+
+    Plain links (`<a href>`) do not count, and neither does the text of scripts.
+
+    Example:
+        >>> outside_loads('<script src="https://cdn.example/x.js"></script><a href="https://a.b">')
+        ['https://cdn.example/x.js']
+    """
+    return _LOADING.findall(_SCRIPT.sub(r"\1", html))

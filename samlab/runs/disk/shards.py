@@ -1,0 +1,230 @@
+"""The two tables of a run, a batch of pictures at a time: rows of pictures, rows of segments.
+
+A shard is a pair of Parquet files of the same name, `segments/NAME.parquet` (one row per segment)
+and `pictures/NAME.parquet` (one row per picture). The second says in its metadata how large the
+first is. The second is written last, and its appearance is what commits the pair: a file of
+segments without it, or with a size other than stated, does not count.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from samlab.errors import FormatError
+from samlab.pictures import Picture
+from samlab.runs.disk.storage import Place
+from samlab.segments import Segments
+
+PICTURES, SEGMENTS = "pictures", "segments"
+_KEY = b"samlab.run"
+_SEGMENTS_KEY = b"samlab.segments"
+
+PICTURE_SCHEMA = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("position", pa.int64()),
+        ("path", pa.string()),
+        ("status", pa.string()),  # "ok" or "error"
+        ("n_segments", pa.int32()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("bytes", pa.int64()),
+        ("sha256", pa.string()),
+        ("seconds", pa.float64()),
+        ("error_type", pa.string()),
+        ("error", pa.string()),
+        ("modified_ns", pa.int64()),  # when the file was written, nanoseconds since 1970; 0 unknown
+    ]
+)
+_LATER = {"modified_ns": 0}
+"""Columns of pictures that older runs lack, and what stands in for them."""
+
+
+def _nothing() -> dict[str, np.ndarray]:
+    return {}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one picture: its segments, or an error.
+
+    Attributes:
+        picture: Which one.
+        segments: Its segments; None where there was an error.
+        columns: Further columns of the segments table, each (N,), for example `confidence`.
+        error: The message; "" where it went well.
+        error_type: Name of the exception's class.
+        image_size: (H, W) in pixels; (0, 0) where the picture could not be read.
+        bytes: Size of the file; 0 where it is not known.
+        sha256: Of the file; "" where it could not be read.
+        seconds: Spent on it, reading not included.
+        modified_ns: When the file was written, nanoseconds since 1970; 0 where it is not known.
+    """
+
+    picture: Picture
+    segments: Segments | None = None
+    columns: Mapping[str, np.ndarray] = field(default_factory=_nothing)
+    error: str = ""
+    error_type: str = ""
+    image_size: tuple[int, int] = (0, 0)
+    bytes: int = 0
+    sha256: str = ""
+    seconds: float = 0.0
+    modified_ns: int = 0
+
+    def row(self) -> dict[str, Any]:
+        """The picture's row."""
+        height, width = self.image_size
+        return {
+            "image_id": self.picture.image_id,
+            "position": self.picture.position,
+            "path": self.picture.path,
+            "status": "error" if self.segments is None else "ok",
+            "n_segments": 0 if self.segments is None else len(self.segments),
+            "width": width,
+            "height": height,
+            "bytes": self.bytes,
+            "sha256": self.sha256,
+            "seconds": self.seconds,
+            "error_type": self.error_type,
+            "error": self.error,
+            "modified_ns": self.modified_ns,
+        }
+
+    def table(self) -> pa.Table | None:
+        """The rows of its segments; None where there are none."""
+        if self.segments is None or len(self.segments) == 0:
+            return None
+        return segment_rows(self.segments, self.picture.image_id, self.columns)
+
+
+def segment_rows(
+    segments: Segments, image_id: str, columns: Mapping[str, np.ndarray] | None = None
+) -> pa.Table:
+    """`Segments.to_arrow` with the picture's name and the segment's number in the picture.
+
+    The types are the same in every shard, whatever pandas thinks of strings.
+    """
+    table = segments.to_arrow()
+    n = len(segments)
+    arrays = {"image_id": pa.array([image_id] * n, pa.string())}
+    arrays["segment"] = pa.array(np.arange(n, dtype=np.int32))
+    for name in table.column_names:
+        if name != "image_id":
+            column = table[name]
+            plain = pa.types.is_large_string(column.type) or pa.types.is_null(column.type)
+            arrays[name] = column.cast(pa.string()) if plain else column
+    for name, values in (columns or {}).items():
+        arrays[name] = pa.array(np.asarray(values))
+    return pa.table(arrays).replace_schema_metadata(table.schema.metadata)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A committed pair of files: its name and the rows of its pictures."""
+
+    name: str
+    pictures: pa.Table
+
+    @property
+    def pictures_file(self) -> str:
+        return f"{PICTURES}/{self.name}.parquet"
+
+    @property
+    def segments_file(self) -> str:
+        return f"{SEGMENTS}/{self.name}.parquet"
+
+    @property
+    def has_segments(self) -> bool:
+        return _stated(self.pictures) > 0
+
+
+def write_shard(
+    place: Place, name: str, rows: Sequence[Mapping[str, Any]], tables: Sequence[pa.Table]
+) -> None:
+    """Commit a batch of pictures as one act."""
+    segments = pa.concat_tables(_alike(tables), promote_options="default") if tables else None
+    write_tables(place, name, pa.Table.from_pylist(list(rows), PICTURE_SCHEMA), segments)
+
+
+def write_tables(place: Place, name: str, pictures: pa.Table, segments: pa.Table | None) -> None:
+    """The same for whole tables."""
+    size = 0
+    if segments is not None and len(segments):
+        data = to_bytes(segments)
+        size = len(data)
+        place.write(f"{SEGMENTS}/{name}.parquet", data)
+    about = {_KEY: json.dumps({"segments_bytes": size}).encode()}
+    place.write(f"{PICTURES}/{name}.parquet", to_bytes(pictures.replace_schema_metadata(about)))
+
+
+def read_shard(place: Place, pictures_file: str) -> Shard | None:
+    """A committed shard; None where the pair is not complete, or is gone by now.
+
+    Raises:
+        FormatError: The file is there and damaged.
+    """
+    name = pictures_file.rsplit("/", 1)[-1].removesuffix(".parquet")
+    try:
+        data = place.read(pictures_file)
+    except FileNotFoundError:
+        return None
+    pictures = from_bytes(data, f"{place.url}/{pictures_file}")
+    for later, value in _LATER.items():
+        if later not in pictures.column_names:
+            filled = pa.array([value] * len(pictures), PICTURE_SCHEMA.field(later).type)
+            pictures = pictures.append_column(later, filled)
+    missing = [n for n in PICTURE_SCHEMA.names if n not in pictures.column_names]
+    if missing or _KEY not in (pictures.schema.metadata or {}):
+        raise FormatError(
+            f"'{place.url}/{pictures_file}' was not written by samlab.run"
+            + (f"; it has no column {', '.join(missing)}." if missing else ".")
+        )
+    shard = Shard(name, pictures)
+    stated = _stated(pictures)
+    return shard if stated == 0 or place.size(shard.segments_file) == stated else None
+
+
+def only(table: pa.Table, image_ids: Sequence[str]) -> pa.Table:
+    """The rows of some pictures, in the table's order."""
+    chosen = pa.array(list(image_ids), pa.string())
+    return table.filter(pc.is_in(table["image_id"], value_set=chosen))
+
+
+def to_bytes(table: pa.Table) -> bytes:
+    """A Parquet file in memory, its pages with checksums."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+def from_bytes(data: bytes, name: str) -> pa.Table:
+    """Read a Parquet file in memory and check its pages; FormatError where it is damaged."""
+    try:
+        return pq.read_table(pa.BufferReader(data), page_checksum_verification=True)
+    except (pa.ArrowException, OSError) as error:
+        raise FormatError(
+            f"'{name}' is damaged: {' '.join(str(error).split())} Move it away and call "
+            "samlab.run again, which does its pictures once more."
+        ) from error
+
+
+def _stated(pictures: pa.Table) -> int:
+    return int(json.loads(pictures.schema.metadata[_KEY])["segments_bytes"])
+
+
+def _alike(tables: Sequence[pa.Table]) -> list[pa.Table]:
+    """The tables under one metadata: that of several pictures, as `Segments.concat` has it."""
+    meta = json.loads((tables[0].schema.metadata or {})[_SEGMENTS_KEY])
+    meta |= {"image_id": "", "image_size": [0, 0]}
+    about = {_SEGMENTS_KEY: json.dumps(meta).encode()}
+    return [table.replace_schema_metadata(about) for table in tables]

@@ -1,0 +1,122 @@
+"""One process per device: the same table, and nothing lost when processes die."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import samlab
+from samlab.errors import InputError
+from samlab.pictures import list_pictures, read_picture
+from samlab.runs.disk.store import RunStore
+from samlab.runs.engine import processes
+from samlab.runs.engine.collect import Flush, RunError, collect
+from samlab.runs.engine.processes import Crew
+from samlab.runs.engine.progress import ProgressBar
+from samlab.runs.engine.work import Recipe
+from samlab.runs.folder import missing
+from samlab.runs.results import Run, open_run
+from tests.runs.light import SETTINGS, LightRecipe, make_pictures, run_light, tables_of
+
+
+@pytest.fixture
+def pictures(tmp_path) -> Path:
+    return make_pictures(tmp_path / "pictures", 40, broken=2)
+
+
+def run_crew(pictures: Path, out: Path, recipe: Recipe, devices: int = 2, batch: int = 2) -> Run:
+    listed = list_pictures(pictures)
+    with RunStore.open(out, SETTINGS) as store:
+        bar = ProgressBar(listed.total, len(store.done), show=False)
+        crew = Crew(recipe, ["cpu"] * devices, batch=batch)
+        collect(crew.outcomes(missing(listed, store)), store, bar, flush=Flush(pictures=5))
+    return open_run(out)
+
+
+def deadly(tmp_path: Path, pictures: Path, name: str, ending: str = "") -> str:
+    """Mark a picture as one on which the process ends."""
+    folder = tmp_path / "deadly"
+    folder.mkdir(exist_ok=True)
+    pixels = read_picture(str(pictures / name))[0]
+    (folder / f"{pixels[0, 0, 0]}-{pixels[0, 1, 0]}{ending}").touch()
+    return str(folder)
+
+
+def test_two_processes_give_the_same_table(pictures, tmp_path) -> None:
+    together = run_crew(pictures, tmp_path / "a", LightRecipe())
+    assert tables_of(together) == tables_of(run_light(pictures, tmp_path / "b"))
+
+
+def test_a_process_that_dies_once_loses_nothing(pictures, tmp_path) -> None:
+    folder = deadly(tmp_path, pictures, "00007.png")
+    run = run_crew(pictures, tmp_path / "a", LightRecipe(deadly=folder))
+    assert not list(Path(folder).iterdir())
+    assert tables_of(run) == tables_of(run_light(pictures, tmp_path / "b"))
+
+
+def test_a_picture_that_kills_every_process_fails_alone(pictures, tmp_path) -> None:
+    folder = deadly(tmp_path, pictures, "00007.png", "always")
+    run = run_crew(pictures, tmp_path / "a", LightRecipe(deadly=folder))
+    row = run.pictures.set_index("image_id").loc["00007.png"]
+    assert (row["error_type"], row["status"]) == ("ProcessDied", "error")
+    assert row["error"] == "The process working on it ended with code 7."
+    assert len(run.errors) == 3
+    assert len(run) == 40
+
+
+def test_processes_that_die_all_the_time_stop_the_run(pictures, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(processes, "_RESTARTS", 0)
+    folder = deadly(tmp_path, pictures, "00003.png", "always")
+    deadly(tmp_path, pictures, "00012.png", "always")
+    with pytest.raises(
+        RunError, match="The processes on cpu ended too often; .* ended with code 7"
+    ):
+        run_crew(pictures, tmp_path / "out", LightRecipe(deadly=folder), devices=1)
+    assert len(open_run(tmp_path / "out")) >= 1
+    again = run_crew(pictures, tmp_path / "out", LightRecipe())
+    assert tables_of(again) == tables_of(run_light(pictures, tmp_path / "b"))
+
+
+def test_stopping_ends_the_processes_and_starts_no_others(pictures, monkeypatch) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    start = processes._start
+    monkeypatch.setattr(processes, "_start", lambda: started.append(start()) or started[-1])
+    outcomes = Crew(LightRecipe(), ["cpu", "cpu"], batch=2).outcomes(iter(list_pictures(pictures)))
+    next(outcomes)
+    outcomes.close()  # waits for the threads, which wait for the processes
+    assert 1 <= len(started) <= 2
+    assert all(process.poll() is not None for process in started)
+
+
+def test_a_model_that_cannot_be_loaded_says_so(pictures) -> None:
+    with pytest.raises(
+        RunError, match=r"could not start: CheckpointError: No checkpoint at 'no\.p"
+    ):
+        list(Crew(Recipe("no.pth"), ["cpu"]).outcomes(iter(list_pictures(pictures))))
+
+
+def test_what_cannot_travel_is_refused(pictures, tmp_path) -> None:
+    class Local:
+        name = "local"
+
+        def __call__(self, image, segments):
+            return np.zeros((len(segments), 2))
+
+    with pytest.raises(InputError, match="cannot be sent to another process .* define it in a mod"):
+        list(Crew(Recipe(embed=(Local(),)), ["cpu"]).outcomes(iter(list_pictures(pictures))))
+    with pytest.raises(InputError, match="for several the model by its name"):
+        samlab.run(pictures, tmp_path / "out", sam=samlab.load_sam("tiny"), device=["cpu", "cpu"])
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_the_real_model_in_two_processes(tmp_path) -> None:
+    pictures = make_pictures(tmp_path / "pictures", 3, broken=1, size=48)
+    options = {"points_per_side": 4, "progress": False}
+    two = samlab.run(pictures, tmp_path / "a", device=["cpu", "cpu"], cache=tmp_path, **options)
+    one = samlab.run(pictures, tmp_path / "b", **options)
+    assert len(one.errors) == 1
+    assert tables_of(two) == tables_of(one)
