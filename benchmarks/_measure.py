@@ -17,9 +17,9 @@ from PIL import Image
 from segment_anything import sam_model_registry
 from segment_anything.modeling import Sam
 
-from samlab.sam.decoder import open_decoder
-from samlab.sam.encoder import encode
-from samlab.sam.upsample import Frame, to_masks
+from samlab.sam.fast.decoder import open_decoder
+from samlab.sam.fast.encoder import encode
+from samlab.sam.fast.upsample import Frame, to_masks
 
 
 def build(name: str, device: str) -> Sam:

@@ -17,7 +17,8 @@ import numpy as np
 
 from benchmarks._measure import build, machine
 from samlab import masks, read_image
-from samlab.sam import amg, search
+from samlab.sam.automatic import generator as amg
+from samlab.sam.automatic import search
 
 LIMITS = (4.0, 8.0, 16.0, 64.0)
 

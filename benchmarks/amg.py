@@ -21,8 +21,8 @@ import torch
 from segment_anything import SamAutomaticMaskGenerator
 
 from benchmarks._measure import build, clock, machine, memory_above, picture, thresholds
-from samlab.sam.amg import MaskGenerator
-from samlab.sam.encoder import encode_batch
+from samlab.sam.automatic.generator import MaskGenerator
+from samlab.sam.fast.encoder import encode_batch
 
 Records = list[dict[str, Any]]
 

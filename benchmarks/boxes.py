@@ -31,7 +31,7 @@ from samlab.images import read_image
 from samlab.latent.embed.embedders import ColourTexture, embed
 from samlab.latent.evaluation import Evaluation
 from samlab.latent.vectors import unit
-from samlab.sam.encoder import encode
+from samlab.sam.fast.encoder import encode
 from samlab.sam.load import load_sam
 from samlab.segments import Segments
 

@@ -140,14 +140,14 @@ def both_masks(image: np.ndarray) -> np.ndarray:
 def _tiny(weights: str | None) -> Any:
     import torch
 
-    from samlab.sam.tiny import build_tiny
+    from samlab.sam.tiny.model import build_tiny
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     return build_tiny(Path(weights) if weights else None)
 
 
 def tiny_masks(image: np.ndarray, weights: str | None) -> np.ndarray:
-    from samlab.sam.amg import MaskGenerator
+    from samlab.sam.automatic.generator import MaskGenerator
 
     records = MaskGenerator(_tiny(weights)).generate(image)
     masks = [record["segmentation"] for record in records]

@@ -20,7 +20,7 @@ from PIL import Image
 from segment_anything import SamAutomaticMaskGenerator
 
 from benchmarks._measure import build, machine, memory_above, picture
-from samlab.sam.amg import MaskGenerator
+from samlab.sam.automatic.generator import MaskGenerator
 
 SIZE = (4000, 3000)
 RUNS = [("reference", 6), ("samlab", 6), ("samlab", 13), ("samlab", 26)]

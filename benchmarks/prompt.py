@@ -16,9 +16,9 @@ import torch
 from segment_anything import SamPredictor
 
 from benchmarks._measure import build, clock, machine, picture
-from samlab.sam.decoder import open_decoder
-from samlab.sam.encoder import encode
-from samlab.sam.upsample import Frame, to_masks
+from samlab.sam.fast.decoder import open_decoder
+from samlab.sam.fast.encoder import encode
+from samlab.sam.fast.upsample import Frame, to_masks
 
 
 def main() -> None:

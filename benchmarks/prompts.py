@@ -18,7 +18,7 @@ import torch
 from segment_anything import SamPredictor
 
 from benchmarks._measure import build, clock, machine, picture
-from samlab.sam.encoder import encode
+from samlab.sam.fast.encoder import encode
 from samlab.sam.prompts import segment_boxes
 from samlab.segments import Segments
 

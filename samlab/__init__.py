@@ -96,7 +96,7 @@ __all__ = [
 _HOME = {
     "Clustering": "samlab.latent.cluster.clusters",
     "ColourTexture": "samlab.latent.embed.embedders",
-    "MaskGenerator": "samlab.sam.amg",
+    "MaskGenerator": "samlab.sam.automatic.generator",
     "MemoryBank": "samlab.bank.memory_bank",
     "PatchEmbedder": "samlab.latent.embed.embedders",
     "RayEngine": "samlab.runs.engine.ray_engine",
@@ -115,7 +115,7 @@ _HOME = {
     "compare_embedders": "samlab.latent.compare",
     "cut_out": "samlab.formats.cutouts",
     "embed": "samlab.latent.embed.embedders",
-    "encode": "samlab.sam.encoder",
+    "encode": "samlab.sam.fast.encoder",
     "explore": "samlab.view.explorer",
     "export": "samlab.formats.export",
     "fit_projection": "samlab.latent.projection",

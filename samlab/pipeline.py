@@ -48,8 +48,8 @@ def segment(
     """
     # torch is imported here and not above, so that `import samlab` stays quick.
     from samlab.latent.embed.pooling import pool
-    from samlab.sam.amg import MaskGenerator
-    from samlab.sam.encoder import encode
+    from samlab.sam.automatic.generator import MaskGenerator
+    from samlab.sam.fast.encoder import encode
     from samlab.sam.load import load_sam
 
     if how not in ("coverage", "any"):

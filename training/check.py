@@ -21,7 +21,7 @@ from scipy.ndimage import distance_transform_edt
 from skimage.morphology import skeletonize
 from torch.nn import functional as F
 
-from samlab.sam.tiny_net import PIXEL_MEAN, PIXEL_STD, TinyNet
+from samlab.sam.tiny.net import PIXEL_MEAN, PIXEL_STD, TinyNet
 
 THRESHOLDS = np.linspace(0.1, 0.9, 17)
 TOLERANCE = 1.5

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from samlab.sam.tiny_net import PIXEL_MEAN, PIXEL_STD
+from samlab.sam.tiny.net import PIXEL_MEAN, PIXEL_STD
 from training import cache
 
 STRENGTH = (1.0, 0.6, 0.4)

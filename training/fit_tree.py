@@ -31,12 +31,11 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from samlab.sam import region_tree
-from samlab.sam.region_tree import AREA, Cost, RegionGraph
-from samlab.sam.tiny import PIXEL_MEAN, PIXEL_STD, TinyImageEncoder, read_maps
-from samlab.sam.tiny_net import TinyNet
-from samlab.sam.tree_regions import fixed_cost, persistence, pooled_regions
-from samlab.sam.tree_scores import Perceptron, TreeModel, appeal, region_features
+from samlab.sam.tiny.model import PIXEL_MEAN, PIXEL_STD, TinyImageEncoder, read_maps, region_tree
+from samlab.sam.tiny.net import TinyNet
+from samlab.sam.tiny.region_tree import AREA, Cost, RegionGraph
+from samlab.sam.tiny.regions import fixed_cost, persistence, pooled_regions
+from samlab.sam.tiny.scores import Perceptron, TreeModel, appeal, region_features
 from training.scenes import Scene, render
 
 Array = NDArray[np.float64]

@@ -24,7 +24,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from samlab.sam.tiny_net import TinyNet
+from samlab.sam.tiny.net import TinyNet
 from training.data import Batch, Crops
 from training.losses import WEIGHTS, Losses
 

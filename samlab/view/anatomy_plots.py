@@ -24,7 +24,7 @@ from samlab.view.figure import (
 from samlab.view.overlay import heat_overlay
 
 if TYPE_CHECKING:
-    from samlab.sam.encoder import ImageEmbedding
+    from samlab.sam.fast.encoder import ImageEmbedding
 
 
 def plot_maps(

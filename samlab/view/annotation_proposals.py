@@ -20,7 +20,7 @@ from samlab.view.annotation_state import Mask, pack_vector
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
 
-    from samlab.sam.encoder import ImageEmbedding
+    from samlab.sam.fast.encoder import ImageEmbedding
 
 
 class Bank(Protocol):
@@ -134,7 +134,7 @@ def found_masks(
         The masks, labels being indices into the names that come with them (the bank's classes).
     """
     from samlab.latent.embed.pooling import pool
-    from samlab.sam.amg import MaskGenerator
+    from samlab.sam.automatic.generator import MaskGenerator
 
     # Far enough below the thresholds that everything worth a question is among the candidates.
     slack = 3.0 if ask else 0.0

@@ -23,7 +23,7 @@ from samlab.view.widget import Bench, colors
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
 
-    from samlab.sam.encoder import ImageEmbedding
+    from samlab.sam.fast.encoder import ImageEmbedding
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ class Prompter(Bench):
         if self._embedding is None:
             raise InputError(f"The picture could not be encoded: {self.answer.get('text')}")
         if self._decoder is None:
-            from samlab.sam.decoder import open_decoder
+            from samlab.sam.fast.decoder import open_decoder
 
             self._decoder = open_decoder(self._sam(), self._embedding)
         return propose(self._sam(), self._embedding, points, box, decoder=self._decoder)
@@ -231,7 +231,7 @@ class Prompter(Bench):
             if self._embedding is not None:
                 return
             try:
-                from samlab.sam.encoder import encode
+                from samlab.sam.fast.encoder import encode
 
                 self._embedding = encode(self._pixels, self._sam())
                 self.status = "ready"

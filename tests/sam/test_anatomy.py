@@ -17,8 +17,8 @@ from samlab.sam.anatomy import (
     walk_decoder,
     walk_encoder,
 )
-from samlab.sam.decoder import PlainDecoder
-from samlab.sam.encoder import encode
+from samlab.sam.fast.decoder import PlainDecoder
+from samlab.sam.fast.encoder import encode
 from samlab.sam.load import load_sam
 
 

@@ -25,10 +25,11 @@ from segment_anything.modeling import (
 )
 
 from samlab.errors import CheckpointError
-from samlab.sam import checkpoints, device
-from samlab.sam.hashes import sha256
+from samlab.sam import device
+from samlab.sam.checkpoints.catalogue import catalogue as checkpoints
+from samlab.sam.checkpoints.hashes import sha256
+from samlab.sam.checkpoints.reading import read_state
 from samlab.sam.load import _encode_in, load_sam
-from samlab.sam.weights_file import read_state
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,8 @@ from segment_anything import SamPredictor
 
 from samlab import masks
 from samlab.errors import InputError, SamlabWarning
-from samlab.sam.decoder import PromptDecoder
-from samlab.sam.encoder import encode
+from samlab.sam.fast.decoder import PromptDecoder
+from samlab.sam.fast.encoder import encode
 from samlab.sam.load import load_sam
 from samlab.sam.prompt_checks import cell_shares, check_masks
 from samlab.sam.prompts import (

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from samlab.sam.region_tree import AREA, Maps, RegionGraph, graph_trees, region_graph
-from samlab.sam.tree_regions import fixed_cost
+from samlab.sam.tiny.region_tree import AREA, Maps, RegionGraph, graph_trees, region_graph
+from samlab.sam.tiny.regions import fixed_cost
 from training.fit_tree import fit, judge, merge_examples, truth_of
 
 PARENTS = np.array([0, 0, 0, 2])

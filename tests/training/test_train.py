@@ -9,7 +9,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from samlab.sam.tiny_net import TinyNet
+from samlab.sam.tiny.net import TinyNet
 from training import cache, curves
 from training.train import Recipe, Trainer
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from samlab.errors import InputError
-from samlab.sam.encoder import ImageEmbedding
+from samlab.sam.fast.encoder import ImageEmbedding
 from samlab.view.anatomy_plots import plot_costs, plot_maps, plot_matrix, valid_part
 
 EMBEDDING = ImageEmbedding(torch.zeros(1, 4, 16, 16), (170, 256), (340, 512), 256)

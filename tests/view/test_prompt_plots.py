@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from samlab import masks
 from samlab.errors import InputError
-from samlab.sam.amg import MaskGenerator
+from samlab.sam.automatic.generator import MaskGenerator
 from samlab.sam.load import load_sam
 from samlab.segments import Segments
 from samlab.view.prompt_plots import plot_funnel, plot_prompt, plot_stability, plot_suppression

@@ -8,7 +8,7 @@ import torch
 from segment_anything import SamPredictor
 
 from samlab.errors import InputError, SamlabWarning
-from samlab.sam.encoder import encode, encode_batch
+from samlab.sam.fast.encoder import encode, encode_batch
 
 
 def reference(sam, image):
@@ -42,7 +42,7 @@ def test_half_precision_is_close(mini_sam, rng):
     image = picture(rng, 90, 150)
     expected = encode(image, mini_sam).features
     with torch.inference_mode():
-        from samlab.sam.encoder import _prepare, vit_features
+        from samlab.sam.fast.encoder import _prepare, vit_features
 
         got = vit_features(mini_sam.image_encoder, _prepare(image, mini_sam)[0], torch.bfloat16)
     cosine = torch.nn.functional.cosine_similarity(got, expected)
@@ -90,7 +90,7 @@ def test_an_unknown_dtype_is_refused(mini_sam):
 
 
 def test_overflow_of_half_precision_is_redone_in_float32(make_mini_sam, rng, monkeypatch):
-    from samlab.sam import encoder
+    from samlab.sam.fast import encoder
 
     sam = make_mini_sam()
     image = picture(rng, 60, 60)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from samlab.errors import InputError
-from samlab.sam.attention import ImageTokens
+from samlab.sam.fast.attention import ImageTokens
 
 _TOKENS_IN_CACHE = 1024  # image tokens upscaled at a time on a CPU
 _PROMPTS_AT_ONCE = 16  # elsewhere

@@ -22,9 +22,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from samlab.errors import InputError, SamlabWarning
-from samlab.sam.attention import ImageTokens, SharedAttention, linear
-from samlab.sam.encoder import ImageEmbedding, resolve_dtype
-from samlab.sam.upscaling import Upscaling
+from samlab.sam.fast.attention import ImageTokens, SharedAttention, linear
+from samlab.sam.fast.encoder import ImageEmbedding, resolve_dtype
+from samlab.sam.fast.upscaling import Upscaling
 
 _PROMPTS_IN_CACHE = 8  # on a CPU: about 15 MB of attention weights
 
@@ -204,7 +204,7 @@ class PlainDecoder:
 
 
 class PromptDecoder:
-    """SAM's own mask decoder, factored: see `samlab.sam.attention` and design notes below.
+    """SAM's own mask decoder, factored: see `samlab.sam.fast.attention` and design notes below.
 
     The IoU head and the hypernetworks read tokens only, so the image is upscaled just for the
     prompts of which a mask is asked for; upscaling is two matrix products with the channels last.

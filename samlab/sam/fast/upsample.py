@@ -143,7 +143,7 @@ def _threads(count: int, process: int) -> ThreadPoolExecutor:
 
 
 def _trace_all(logits: Tensor, frame: Frame, threshold: float, offset: float) -> Masks:
-    from samlab.sam.tracing import trace
+    from samlab.sam.fast.tracing import trace
 
     low = logits.float().transpose(1, 2).contiguous().numpy()
     xs, ys = frame.tables(low.shape[1])
@@ -255,7 +255,7 @@ def runs_to_rle(runs: np.ndarray, image_size: tuple[int, int]) -> Rle:
     if find_spec("numba") is None:
         rle = coco.frPyObjects({"size": size, "counts": runs.tolist()}, *size)
         return {"size": size, "counts": rle["counts"].decode("ascii")}
-    from samlab.sam.tracing import compress
+    from samlab.sam.fast.tracing import compress
 
     return {"size": size, "counts": compress(runs).tobytes().decode("ascii")}
 

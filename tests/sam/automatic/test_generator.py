@@ -12,11 +12,12 @@ from segment_anything.utils.amg import remove_small_regions
 
 from samlab import masks as rle_masks
 from samlab.errors import InputError, SamlabWarning
-from samlab.sam import amg, search
-from samlab.sam.amg import MaskGenerator
-from samlab.sam.decoder import PlainDecoder, PromptDecoder
-from samlab.sam.encoder import ImageEmbedding, encode
-from samlab.sam.small_regions import drop_islands, fill_holes
+from samlab.sam.automatic import generator as amg
+from samlab.sam.automatic import search
+from samlab.sam.automatic.generator import MaskGenerator
+from samlab.sam.automatic.small_regions import drop_islands, fill_holes
+from samlab.sam.fast.decoder import PlainDecoder, PromptDecoder
+from samlab.sam.fast.encoder import ImageEmbedding, encode
 
 OPTIONS = {
     "points_per_side": 5,

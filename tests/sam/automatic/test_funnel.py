@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import skimage.data
 
-from samlab.sam.amg import MaskGenerator
-from samlab.sam.funnel import box_iou, filter_funnel, suppressed_by
+from samlab.sam.automatic.funnel import box_iou, filter_funnel, suppressed_by
+from samlab.sam.automatic.generator import MaskGenerator
 from samlab.sam.load import load_sam
 
 

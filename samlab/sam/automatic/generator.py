@@ -15,10 +15,10 @@ from tqdm.auto import tqdm
 
 from samlab.errors import InputError
 from samlab.images import ImageLike, read_image
-from samlab.sam.encoder import ImageEmbedding, encode, resolve_dtype
-from samlab.sam.proposals import Candidates, Proposals
-from samlab.sam.search import Search, ask_in_batches
-from samlab.sam.upsample import runs_to_rle
+from samlab.sam.automatic.proposals import Candidates, Proposals
+from samlab.sam.automatic.search import Search, ask_in_batches
+from samlab.sam.fast.encoder import ImageEmbedding, encode, resolve_dtype
+from samlab.sam.fast.upsample import runs_to_rle
 from samlab.segments import Segments
 
 _OUTPUT_MODES = ("binary_mask", "uncompressed_rle", "coco_rle")
@@ -43,7 +43,7 @@ class MaskGenerator:
         compile: Run the image encoder through torch.compile; the first picture takes minutes.
 
     Example:
-        >>> from samlab.sam.amg import MaskGenerator
+        >>> from samlab.sam.automatic.generator import MaskGenerator
         >>> MaskGenerator.point_count(points_per_side=8, crop_n_layers=1)
         320
     """

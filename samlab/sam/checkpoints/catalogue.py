@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 
 from samlab.errors import CheckpointError, SamlabWarning
-from samlab.sam.hashes import cache_folder, remember_sha256, remembered_sha256, sha256
+from samlab.sam.checkpoints.hashes import cache_folder, remember_sha256, remembered_sha256, sha256
 
 _META = "https://dl.fbaipublicfiles.com/segment_anything/"
 _MOBILE = "https://github.com/ChaoningZhang/MobileSAM/raw/master/weights/"
@@ -102,7 +102,7 @@ OFFICIAL: dict[str, Checkpoint] = {
 
 EMBEDDED = "tiny"
 KAGGLE_INPUT = Path("/kaggle/input")
-_WEIGHTS = Path(__file__).parent / "weights"
+_EMBEDDED_FOLDER = Path(__file__).parents[1] / "tiny"
 _SUFFIXES = (".pth", ".pt", ".safetensors", ".ckpt", ".bin")
 
 
@@ -167,7 +167,7 @@ def fetch(name: str | os.PathLike[str], *, progress: bool = True) -> Found:
     found = find(name)
     if found is None and str(name) == EMBEDDED:
         raise CheckpointError(
-            f"The embedded weights are missing from '{_WEIGHTS}': the installation is incomplete. "
+            f"The embedded weights are missing from '{_EMBEDDED_FOLDER}': the installation is incomplete. "
             "Install samlab again."
         )
     if found is None:
@@ -226,7 +226,7 @@ def status(*, verify: bool = False) -> list[Status]:
 
 def _embedded() -> Found | None:
     """The weights that come with the package."""
-    for path in sorted(_WEIGHTS.glob("*.safetensors")):
+    for path in sorted(_EMBEDDED_FOLDER.glob("*.safetensors")):
         return Found(EMBEDDED, path, "package")
     return None
 

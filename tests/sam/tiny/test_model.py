@@ -14,8 +14,8 @@ from segment_anything.modeling import Sam
 from skimage import color, data, segmentation
 
 from samlab.errors import CheckpointError, InputError
-from samlab.sam.tiny import WEIGHTS, _lab_of_cells, build_tiny, read_maps, valid_size
-from samlab.sam.tiny_net import PIXEL_MEAN, PIXEL_STD
+from samlab.sam.tiny.model import WEIGHTS, _lab_of_cells, build_tiny, read_maps, valid_size
+from samlab.sam.tiny.net import PIXEL_MEAN, PIXEL_STD
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from samlab.sam.proposals import Candidates, Proposals
+from samlab.sam.automatic.proposals import Candidates, Proposals
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 from samlab.errors import CheckpointError, SamlabError, SamlabWarning
-from samlab.sam import checkpoints as ck
-from samlab.sam import hashes
+from samlab.sam.checkpoints.catalogue import catalogue as ck
+from samlab.sam.checkpoints.catalogue import hashes
 
 GOOD = bytes(range(256)) * 400
 SHA = hashlib.sha256(GOOD).hexdigest()

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from samlab.sam.tiny_net import EMBEDDING_DIM, TinyNet, pack, unpack
+from samlab.sam.tiny.net import EMBEDDING_DIM, TinyNet, pack, unpack
 
 
 @settings(max_examples=15, deadline=None, derandomize=True)

@@ -18,8 +18,8 @@ from segment_anything.utils.amg import (
 from segment_anything.utils.transforms import ResizeLongestSide
 
 from samlab import masks as rle_masks
-from samlab.sam import upsample
-from samlab.sam.upsample import (
+from samlab.sam.fast import upsample
+from samlab.sam.fast.upsample import (
     Frame,
     bilinear_table,
     enlarge,

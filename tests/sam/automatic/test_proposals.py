@@ -7,8 +7,8 @@ import time
 import numpy as np
 
 from samlab import masks
-from samlab.sam.proposals import Candidates, Proposals
-from samlab.sam.upsample import mask_to_runs, runs_to_rle
+from samlab.sam.automatic.proposals import Candidates, Proposals
+from samlab.sam.fast.upsample import mask_to_runs, runs_to_rle
 
 
 def thousand():

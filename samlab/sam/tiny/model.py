@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from samlab.errors import CheckpointError, InputError
-from samlab.sam.region_tree import Maps
-from samlab.sam.tiny_net import (
+from samlab.sam.tiny.decoder import TreeDecoder, TreePredictions
+from samlab.sam.tiny.net import (
     EMBEDDING_DIM,
     PIXEL_MEAN,
     PIXEL_STD,
@@ -33,10 +33,10 @@ from samlab.sam.tiny_net import (
     pack,
     unpack,
 )
-from samlab.sam.tree_prompts import TreeDecoder, TreePredictions
-from samlab.sam.tree_scores import TreeModel
+from samlab.sam.tiny.region_tree import Maps
+from samlab.sam.tiny.scores import TreeModel
 
-WEIGHTS = Path(__file__).parent / "weights" / "tiny.safetensors"
+WEIGHTS = Path(__file__).with_name("tiny.safetensors")
 IMG_SIZE = 1024
 PADDING_L = -50.0
 """Lightness of cells without a picture, by which the decoder knows padding."""

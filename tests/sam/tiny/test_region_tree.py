@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch.nn import functional as F
 
-from samlab.sam.region_tree import (
+from samlab.sam.tiny.outlines import mask_logits, outline_gain
+from samlab.sam.tiny.region_tree import (
     AREA,
     BORDER,
     INNER_LENGTH,
@@ -23,15 +24,14 @@ from samlab.sam.region_tree import (
     pair_features,
     region_graph,
 )
-from samlab.sam.tree_masks import mask_logits, outline_gain
-from samlab.sam.tree_regions import (
+from samlab.sam.tiny.regions import (
     centrality,
     fixed_cost,
     pooled_regions,
     region_boxes,
     superpixel_boxes,
 )
-from samlab.sam.tree_scores import Perceptron, TreeModel, appeal, choose, region_features
+from samlab.sam.tiny.scores import Perceptron, TreeModel, appeal, choose, region_features
 
 
 def make_maps(boundary: np.ndarray, seed: int = 0) -> Maps:

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from samlab.sam.region_tree import AREA, Array, Maps, RegionGraph, region_graph
-from samlab.sam.tree_masks import mask_logits, outline_gain
-from samlab.sam.tree_regions import centrality, persistence, pooled_regions
-from samlab.sam.tree_scores import TreeModel, appeal, choose, region_features
+from samlab.sam.tiny.outlines import mask_logits, outline_gain
+from samlab.sam.tiny.region_tree import AREA, Array, Maps, RegionGraph, region_graph
+from samlab.sam.tiny.regions import centrality, persistence, pooled_regions
+from samlab.sam.tiny.scores import TreeModel, appeal, choose, region_features
 
 CELL = 4
 """Pixels of the resized input per cell."""

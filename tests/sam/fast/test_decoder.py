@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from samlab.errors import InputError
-from samlab.sam.decoder import PlainDecoder, PromptDecoder, open_decoder
-from samlab.sam.encoder import ImageEmbedding
+from samlab.sam.fast.decoder import PlainDecoder, PromptDecoder, open_decoder
+from samlab.sam.fast.encoder import ImageEmbedding
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""Automatic mask generation: points on a grid, proposals, filters, suppression."""
