@@ -24,14 +24,14 @@ from samlab.latent.cluster.sampled import (
 )
 from samlab.latent.projection import fit_projection
 from samlab.latent.vectors import unit, vectors_of
+from samlab.palette import hex_color
 from samlab.runs.disk import shards
 from samlab.runs.disk.storage import write_whole
 from samlab.runs.results import Run
 from samlab.segments import Segments
-from samlab.view.explorer import Explorer, explore
-from samlab.view.figure import count
-from samlab.view.palette import hex_color
-from samlab.view.sheets import Strip, cut_square, plot_sheet
+from samlab.view.explorer.explorer import Explorer, explore
+from samlab.view.plots.figure import count
+from samlab.view.plots.sheets import Strip, cut_square, plot_sheet
 
 if TYPE_CHECKING:
     from samlab.latent.cluster.clusters import Clustering

@@ -10,8 +10,8 @@ from PIL import Image
 from samlab import masks
 from samlab.errors import InputError
 from samlab.images import ImageLike, read_image
+from samlab.palette import class_colors, segment_colors
 from samlab.segments import Segments
-from samlab.view.palette import class_colors, segment_colors
 
 
 def overlay(

@@ -15,10 +15,10 @@ import traitlets
 from samlab.errors import InputError
 from samlab.images import ImageLike, read_image
 from samlab.segments import Segments
-from samlab.view.canvas import still_scale
 from samlab.view.overlay import overlay
 from samlab.view.scene import scene
-from samlab.view.widget import Bench, colors
+from samlab.view.widget.base import Bench, colors
+from samlab.view.widget.canvas import still_scale
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam

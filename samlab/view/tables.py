@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from samlab.palette import hex_color
 from samlab.segments import Segments
-from samlab.view.palette import hex_color
 
 if TYPE_CHECKING:
     from samlab.latent.cluster.clusters import Clustering

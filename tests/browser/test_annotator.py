@@ -14,7 +14,7 @@ from pycocotools.coco import COCO
 
 from tests.browser.conftest import run_new_cell
 from tests.browser.steps import click_picture
-from tests.view.annotation_data import disc, folder_of
+from tests.view.annotate.annotation_data import disc, folder_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

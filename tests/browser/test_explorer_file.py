@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from samlab.view.explorer import explore
+from samlab.view.explorer.explorer import explore
 from tests.browser.steps import blobs, drag, set_slider, show, slider_to_frame, state
 
 pytestmark = pytest.mark.browser

@@ -19,7 +19,7 @@ from samlab.runs.classes import cluster_run, plot_matches, run_vectors, search_r
 from samlab.runs.disk.shards import Outcome
 from samlab.runs.disk.store import RunStore
 from samlab.segments import Segments
-from samlab.view.sheets import Strip, cut_square, plot_sheet
+from samlab.view.plots.sheets import Strip, cut_square, plot_sheet
 
 COLOURS = np.array([[200, 40, 40], [40, 160, 60], [50, 70, 210]], np.uint8)
 

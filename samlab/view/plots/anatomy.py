@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 
 from samlab.errors import InputError
 from samlab.images import ImageLike, read_image
-from samlab.view.figure import (
+from samlab.view.overlay import heat_overlay
+from samlab.view.plots.figure import (
     INK,
     MUTED,
     NotebookFigure,
@@ -21,7 +22,6 @@ from samlab.view.figure import (
     show_picture,
     style,
 )
-from samlab.view.overlay import heat_overlay
 
 if TYPE_CHECKING:
     from samlab.sam.fast.encoder import ImageEmbedding

@@ -15,8 +15,8 @@ from pycocotools.coco import COCO
 
 from samlab.errors import InputError
 from samlab.reports.page import outside_loads
-from samlab.view.annotator import Annotator, annotate
-from tests.view.annotation_data import disc, folder_of
+from samlab.view.annotate.annotator import Annotator, annotate
+from tests.view.annotate.annotation_data import disc, folder_of
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from samlab.view.palette import class_colors
+from samlab.palette import class_colors
 
 #: Longest side, in pixels, at which pictures are composed for a figure.
 PICTURE_PIXELS = 1600

@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 
 from samlab.errors import InputError
 from samlab.images import ImageLike, read_image
+from samlab.palette import class_colors, hex_color
 from samlab.segments import Segments
-from samlab.view.figure import (
+from samlab.view.plots.figure import (
     FAINT,
     MUTED,
     NotebookFigure,
@@ -26,7 +27,6 @@ from samlab.view.figure import (
     show_picture,
     style,
 )
-from samlab.view.palette import class_colors, hex_color
 
 if TYPE_CHECKING:
     from samlab.latent.cluster.clusters import Clustering, Sweep

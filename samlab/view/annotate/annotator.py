@@ -17,15 +17,15 @@ from samlab.errors import InputError
 from samlab.formats.export import export
 from samlab.formats.gather import WriteReport
 from samlab.segments import Segments
-from samlab.view.annotation_journal import Journal
-from samlab.view.annotation_proposals import Bank, Limits
-from samlab.view.annotation_queue import Queue
-from samlab.view.annotation_session import Session, Stage, told_error
-from samlab.view.annotation_state import Mask
-from samlab.view.canvas import still_scale
+from samlab.view.annotate.journal import Journal
+from samlab.view.annotate.proposals import Bank, Limits
+from samlab.view.annotate.queue import Queue
+from samlab.view.annotate.session import Session, Stage, told_error
+from samlab.view.annotate.state import Mask
 from samlab.view.overlay import overlay
 from samlab.view.scene import scene
-from samlab.view.widget import Bench, colors
+from samlab.view.widget.base import Bench, colors
+from samlab.view.widget.canvas import still_scale
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
@@ -410,7 +410,7 @@ def annotate(
         stage: See above; it may change from one start to the next.
         bank: A `samlab.MemoryBank` that knows the classes, perhaps made from what was labelled in
             an earlier stage: `samlab.MemoryBank.from_segments(annotator.segments)`.
-        **limits: Of `samlab.view.annotation_proposals.Limits`: `pred_iou_thresh` and
+        **limits: Of `samlab.view.annotate.proposals.Limits`: `pred_iou_thresh` and
             `stability_score_thresh` as the mask generator takes them, `sure_above` (what is at
             least this sure is not asked about), `most_questions` per picture, `parts` (with a
             bank, also masks inside a larger one of the same class).

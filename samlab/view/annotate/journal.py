@@ -14,8 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from samlab.errors import InputError
-from samlab.view.annotation_replay import VERSION, line_of, replayed
-from samlab.view.annotation_state import Act, Annotations, Change
+from samlab.view.annotate.replay import VERSION, line_of, replayed
+from samlab.view.annotate.state import Act, Annotations, Change
 
 NAME = "annotations.jsonl"
 

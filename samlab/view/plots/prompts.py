@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from samlab.errors import InputError
 from samlab.images import ImageLike, read_image
 from samlab.segments import Segments
-from samlab.view.figure import (
+from samlab.view.plots.figure import (
     FAINT,
     INK,
     MUTED,

@@ -12,16 +12,16 @@ from samlab import masks
 from samlab.bank.memory_bank import MemoryBank
 from samlab.errors import ImageError, InputError
 from samlab.segments import Segments
-from samlab.view.annotation_journal import Journal
-from samlab.view.annotation_proposals import (
+from samlab.view.annotate.journal import Journal
+from samlab.view.annotate.proposals import (
     Limits,
     class_sureness,
     mask_sureness,
     sort_out,
 )  # fmt: skip
-from samlab.view.annotation_queue import Queue
-from samlab.view.annotation_session import Session
-from tests.view.annotation_data import add, disc, folder_of, square
+from samlab.view.annotate.queue import Queue
+from samlab.view.annotate.session import Session
+from tests.view.annotate.annotation_data import add, disc, folder_of, square
 
 
 @pytest.fixture(scope="module")

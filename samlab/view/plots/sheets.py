@@ -13,7 +13,7 @@ from scipy.ndimage import binary_erosion
 
 from samlab.images import ImageLike, read_image
 from samlab.segments import Segments
-from samlab.view.figure import MUTED, NotebookFigure, plain, style
+from samlab.view.plots.figure import MUTED, NotebookFigure, plain, style
 
 _LINE = (0, 114, 178)
 """Colour of the outline."""

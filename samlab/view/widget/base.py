@@ -24,29 +24,30 @@ from IPython.core.getipython import get_ipython
 from PIL import Image
 
 from samlab.errors import SamlabError
-from samlab.view import html
-from samlab.view.palette import NOISE, hex_color
+from samlab.palette import NOISE, hex_color
 from samlab.view.scene import jpeg
+from samlab.view.widget.base import html
 
 _SCRIPTS = (
-    "dom", "rle", "raster", "labels", "canvas", "map", "curve", "table", "single", "settings",
-    "split", "explorer", "probe", "prompting", "prompter", "annotator", "bench",
+    "widget/dom", "widget/rle", "widget/raster", "widget/labels", "widget/canvas", "explorer/map",
+    "explorer/curve", "explorer/table", "widget/single", "explorer/settings", "explorer/split",
+    "explorer/explorer", "probe", "prompting", "prompter", "annotate/annotator", "widget/mount",
 )  # fmt: skip
-_HERE = Path(__file__).parent
+_VIEW = Path(__file__).parents[1]
 
 
 @cache
 def script() -> str:
     """All JavaScript of the widgets as one text without imports or exports."""
-    parts = [_HERE / f"{name}.js" for name in _SCRIPTS]
-    return "\n".join(part.read_text(encoding="utf-8") for part in parts if part.exists())
+    parts = [_VIEW / f"{name}.js" for name in _SCRIPTS]
+    return "\n".join(part.read_text(encoding="utf-8") for part in parts)
 
 
 @cache
 def style() -> str:
     """The style sheets of the widgets."""
-    sheets = ("bench.css", "annotator.css")
-    return "\n".join((_HERE / name).read_text(encoding="utf-8") for name in sheets)
+    sheets = ("widget/widget.css", "annotate/annotator.css")
+    return "\n".join((_VIEW / name).read_text(encoding="utf-8") for name in sheets)
 
 
 def colors() -> dict[str, Any]:

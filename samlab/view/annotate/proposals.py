@@ -15,7 +15,7 @@ import numpy as np
 from samlab import masks
 from samlab.latent.classification import wholes_of
 from samlab.segments import Segments
-from samlab.view.annotation_state import Mask, pack_vector
+from samlab.view.annotate.state import Mask, pack_vector
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam

@@ -12,7 +12,7 @@ from samlab.errors import InputError
 from samlab.sam.automatic.generator import MaskGenerator
 from samlab.sam.load import load_sam
 from samlab.segments import Segments
-from samlab.view.prompt_plots import plot_funnel, plot_prompt, plot_stability, plot_suppression
+from samlab.view.plots.prompts import plot_funnel, plot_prompt, plot_stability, plot_suppression
 
 
 def pixels(figure):

@@ -15,10 +15,10 @@ from PIL import Image
 
 from samlab import masks
 from samlab.images import ImageLike, read_image
+from samlab.palette import hex_color
 from samlab.segments import Segments
-from samlab.view.latent_plots import projected
 from samlab.view.overlay import overlay
-from samlab.view.palette import hex_color
+from samlab.view.plots.latent import projected
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure, Scatter

@@ -8,7 +8,7 @@ import torch
 
 from samlab.errors import InputError
 from samlab.sam.fast.encoder import ImageEmbedding
-from samlab.view.anatomy_plots import plot_costs, plot_maps, plot_matrix, valid_part
+from samlab.view.plots.anatomy import plot_costs, plot_maps, plot_matrix, valid_part
 
 EMBEDDING = ImageEmbedding(torch.zeros(1, 4, 16, 16), (170, 256), (340, 512), 256)
 PICTURE = np.full((340, 512, 3), 128, np.uint8)

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from samlab.errors import FormatError, InputError
-from samlab.view.annotation_journal import NAME, Journal
-from samlab.view.annotation_state import Annotations, pack_vector
-from tests.view.annotation_data import SIZE, add, square
+from samlab.view.annotate.journal import NAME, Journal
+from samlab.view.annotate.state import Annotations, pack_vector
+from tests.view.annotate.annotation_data import SIZE, add, square
 
 
 def told(state: Annotations) -> Any:

@@ -14,11 +14,14 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from samlab import Segments, masks
+from samlab import Segments, masks, palette
 from samlab.errors import InputError, SamlabError
 from samlab.latent.cluster.clusters import Clustering, Sweep
-from samlab.view import interactive, latent_plots, overlay, palette, plots, tables
-from samlab.view.figure import NotebookFigure
+from samlab.view import overlay, tables
+from samlab.view.plots.figure import NotebookFigure
+from samlab.view.plots.pictures import interactive
+from samlab.view.plots.pictures import latent as latent_plots
+from samlab.view.plots.pictures import pictures as plots
 
 PAYLOADS = [
     "<script>alert(1)</script>",

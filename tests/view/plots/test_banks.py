@@ -12,7 +12,7 @@ from samlab import masks
 from samlab.latent.classification import Classification
 from samlab.latent.evaluation import compare
 from samlab.segments import Segments
-from samlab.view import bank_plots
+from samlab.view.plots.pictures import banks as bank_plots
 
 NAMES = ("car", "<b>bus</b>", "tram")
 

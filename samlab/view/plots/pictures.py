@@ -16,8 +16,10 @@ from matplotlib.patches import Rectangle
 
 from samlab.errors import InputError
 from samlab.images import ImageLike, read_image
+from samlab.palette import hex_color
 from samlab.segments import Segments
-from samlab.view.figure import (
+from samlab.view.overlay import class_cut_out, heat_overlay, heat_range, overlay
+from samlab.view.plots.figure import (
     MUTED,
     NotebookFigure,
     canvas,
@@ -31,8 +33,6 @@ from samlab.view.figure import (
     show_picture,
     style,
 )
-from samlab.view.overlay import class_cut_out, heat_overlay, heat_range, overlay
-from samlab.view.palette import hex_color
 
 if TYPE_CHECKING:
     pass

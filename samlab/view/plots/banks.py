@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from samlab.images import read_image
-from samlab.view.figure import INK, MUTED, NotebookFigure, heading, plain, style
+from samlab.view.plots.figure import INK, MUTED, NotebookFigure, heading, plain, style
 
 if TYPE_CHECKING:
     from samlab.formats.labelled import LabelledImage

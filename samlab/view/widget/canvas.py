@@ -11,7 +11,7 @@ from samlab.images import ImageLike, read_image
 from samlab.segments import Segments
 from samlab.view.overlay import overlay
 from samlab.view.scene import scene
-from samlab.view.widget import Bench, colors
+from samlab.view.widget.base import Bench, colors
 
 
 class Canvas(Bench):

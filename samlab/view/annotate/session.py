@@ -12,11 +12,11 @@ import numpy as np
 
 from samlab.errors import ImageError, InputError, SamlabError
 from samlab.segments import Segments
-from samlab.view.annotation_journal import Journal
-from samlab.view.annotation_proposals import Bank, Limits, found_masks, rounded
-from samlab.view.annotation_queue import Queue
-from samlab.view.annotation_state import Annotations, Mask, checked_names, pack_vector
-from samlab.view.annotation_workshop import Workshop
+from samlab.view.annotate.encoded import Workshop
+from samlab.view.annotate.journal import Journal
+from samlab.view.annotate.proposals import Bank, Limits, found_masks, rounded
+from samlab.view.annotate.queue import Queue
+from samlab.view.annotate.state import Annotations, Mask, checked_names, pack_vector
 from samlab.view.prompter import Proposal, propose
 
 if TYPE_CHECKING:

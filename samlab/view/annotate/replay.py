@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from samlab.errors import FormatError, SamlabError
-from samlab.view.annotation_state import Act, Annotations, lost_name
+from samlab.view.annotate.state import Act, Annotations, lost_name
 
 VERSION = 1
 

@@ -20,10 +20,10 @@ import samlab
 from samlab import masks
 from samlab.errors import InputError
 from samlab.segments import Segments
-from samlab.view import html
-from samlab.view.explorer import explore
+from samlab.view.explorer.explorer import explore
+from samlab.view.explorer.tuning import Settings, Tuning, chain_labels, match_labels
 from samlab.view.scene import jpeg
-from samlab.view.tuning import Settings, Tuning, chain_labels, match_labels
+from samlab.view.widget.base import html
 
 
 def strips(n: int, groups: int = 3, seed: int = 0) -> tuple[Segments, np.ndarray]:

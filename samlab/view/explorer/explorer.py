@@ -17,12 +17,12 @@ from samlab.latent.embed.embedders import ColourTexture, Embedder, embed
 from samlab.latent.embed.pooling import PatchFeatures, pool
 from samlab.latent.projection import project
 from samlab.segments import Segments
-from samlab.view.canvas import still_scale
+from samlab.view.explorer.places import checked_points, principal_axes, umap_later
+from samlab.view.explorer.tuning import Settings, Tuning, vectors_for
 from samlab.view.overlay import overlay
-from samlab.view.places import checked_points, principal_axes, umap_later
 from samlab.view.scene import scene
-from samlab.view.tuning import Settings, Tuning, vectors_for
-from samlab.view.widget import Bench, colors
+from samlab.view.widget.base import Bench, colors
+from samlab.view.widget.canvas import still_scale
 
 _METRICS = (("cosine", "cosine"), ("euclidean", "euclidean"))
 _METHODS = (("dbscan", "DBSCAN"), ("hdbscan", "HDBSCAN"))

@@ -1,0 +1,1 @@
+"""The explorer: picture, map, distance curve and class table, linked."""

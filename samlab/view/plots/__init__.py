@@ -1,0 +1,1 @@
+"""Plots that stand still, in matplotlib; the hover map in plotly."""

@@ -1,0 +1,1 @@
+"""What every widget stands on: the base class, the canvas, the page it is written to."""
