@@ -16,7 +16,7 @@ import torch
 from samlab.doctor import Finding, diagnose, format_findings, front_end, hardware, memory, storage
 from samlab.doctor import packages as installed_packages
 from samlab.sam import device
-from samlab.sam.checkpoints.catalogue import catalogue as checkpoints
+from samlab.sam.checkpoints import catalogue as checkpoints
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -14,7 +14,7 @@ import samlab
 PACKAGE = Path(samlab.__file__).parent
 MODULES = sorted(p for p in PACKAGE.rglob("*.py"))
 
-#: The rooms from the top down; a room may use those on lower floors, `latent` and `sam` not each other.
+#: The rooms from the top down; a room may use those on lower floors.
 FLOORS = [
     {"cli"},
     {"reports"},

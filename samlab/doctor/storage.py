@@ -39,7 +39,7 @@ def check_weights() -> Iterator[Finding]:
 
 def check_given_weights(sam: str) -> Iterator[Finding]:
     """The weights that `sam` names by a path: whether they are there, and of a known model."""
-    from samlab.sam.checkpoints.catalogue import catalogue as checkpoints
+    from samlab.sam.checkpoints import catalogue as checkpoints
     from samlab.sam.checkpoints.reading import read_state, recognise
 
     if sam in checkpoints.names():

@@ -228,7 +228,8 @@ def cluster_run(
 
     Args:
         run: A run, as `samlab.run` and `samlab.open_run` give it.
-        eps, min_samples, metric, method, sample, seed: As in `samlab.latent.cluster.sampled.cluster_across`.
+        eps, min_samples, metric, method, sample, seed: As in
+            `samlab.latent.cluster.sampled.cluster_across`.
         embedding: Which vectors; the first ones by default.
 
     Returns:

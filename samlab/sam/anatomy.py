@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from samlab.errors import InputError
 from samlab.images import ImageLike, read_image
-from samlab.sam.checkpoints.catalogue import catalogue as checkpoints
+from samlab.sam.checkpoints import catalogue as checkpoints
 from samlab.sam.fast.decoder import PlainDecoder, open_decoder
 from samlab.sam.fast.encoder import ImageEmbedding, _block, _prepare
 from samlab.sam.load import load_sam

@@ -11,7 +11,7 @@ from segment_anything import sam_model_registry
 from segment_anything.modeling import Sam
 
 from samlab.errors import CheckpointError
-from samlab.sam.checkpoints.catalogue import catalogue as checkpoints
+from samlab.sam.checkpoints import catalogue as checkpoints
 from samlab.sam.checkpoints.hashes import sha256
 from samlab.sam.checkpoints.reading import read_state, recognise
 from samlab.sam.device import DeviceLike, DtypeLike, pick_device, pick_dtype

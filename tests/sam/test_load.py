@@ -26,7 +26,7 @@ from segment_anything.modeling import (
 
 from samlab.errors import CheckpointError
 from samlab.sam import device
-from samlab.sam.checkpoints.catalogue import catalogue as checkpoints
+from samlab.sam.checkpoints import catalogue as checkpoints
 from samlab.sam.checkpoints.hashes import sha256
 from samlab.sam.checkpoints.reading import read_state
 from samlab.sam.load import _encode_in, load_sam

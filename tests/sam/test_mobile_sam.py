@@ -9,7 +9,7 @@ import pytest
 import torch
 from segment_anything import SamPredictor
 
-from samlab.sam.checkpoints.catalogue import catalogue as checkpoints
+from samlab.sam.checkpoints import catalogue as checkpoints
 from samlab.sam.load import load_sam
 from samlab.sam.mobile_sam import DEPTHS, HEADS, WIDTHS, WINDOWS, TinyViT, build_mobile_sam
 

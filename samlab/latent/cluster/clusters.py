@@ -117,10 +117,10 @@ def cluster(
     Args:
         segments: Segments with an embedding, or vectors (N, D).
         eps: Radius of a neighbourhood, in units of the metric (cosine distance: 0 .. 2); or
-            `"auto"`, see `samlab.latent.cluster.eps`; where what that chooses puts more than 80 % into one
-            class or 95 % into none, the radius with the most classes instead. For HDBSCAN: the
-            distance below which classes are not split further (its `cluster_selection_epsilon`), 0
-            with `"auto"`.
+            `"auto"`, see `samlab.latent.cluster.eps`; where what that chooses puts more than 80 %
+            into one class or 95 % into none, the radius with the most classes instead. For HDBSCAN:
+            the distance below which classes are not split further (its
+            `cluster_selection_epsilon`), 0 with `"auto"`.
         min_samples: Segments, itself included, that must lie within eps for a class to begin; or
             `"auto"`: sqrt(N) / 2 between 3 and 8, so that 8 is used from 256 segments on.
         metric: `"cosine"` ignores the vectors' length; `"euclidean"` does not.

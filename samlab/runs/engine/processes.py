@@ -1,8 +1,8 @@
 """One process for each device, each with a model of its own; this one gives out work and collects.
 
-The processes are started as `python -m samlab.runs.engine.device_worker` and spoken to through their
-standard input and output. Unlike multiprocessing's, they do not run the caller's script again, so
-that a script needs no `if __name__ == "__main__"`.
+The processes are started as `python -m samlab.runs.engine.device_worker` and spoken to through
+their standard input and output. Unlike multiprocessing's, they do not run the caller's script
+again, so that a script needs no `if __name__ == "__main__"`.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ Ray Data hands out batches of pictures to actors, each of which holds the model 
 shards into the folder or bucket of the run. Through Ray go only names and counts. A shard is named
 after its pictures, so when a worker dies and its batch is given to another one, the same shard is
 written again, in one piece, over what may be there. (Ray Data restarts dead actors and repeats
-their batches without end; `samlab.runs.engine.attempts` sees to it that no picture makes use of that.)
+their batches without end; `samlab.runs.engine.attempts` sees to it that no picture makes use of
+that.)
 
 Tested with Ray 2.60 on one machine with two CPU workers; not on GPUs, and not on several machines.
 """

@@ -97,7 +97,7 @@ class Recipe:
     def _origin(self) -> tuple[str, str]:
         """Name of the model and SHA-256 of its weights."""
         if self.portable:
-            from samlab.sam.checkpoints.catalogue import catalogue as checkpoints
+            from samlab.sam.checkpoints import catalogue as checkpoints
             from samlab.sam.checkpoints.hashes import sha256
 
             found = checkpoints.fetch(self.sam)

@@ -167,8 +167,8 @@ def fetch(name: str | os.PathLike[str], *, progress: bool = True) -> Found:
     found = find(name)
     if found is None and str(name) == EMBEDDED:
         raise CheckpointError(
-            f"The embedded weights are missing from '{_EMBEDDED_FOLDER}': the installation is incomplete. "
-            "Install samlab again."
+            f"The embedded weights are missing from '{_EMBEDDED_FOLDER}': the installation is "
+            "incomplete. Install samlab again."
         )
     if found is None:
         return _download(OFFICIAL[str(name)], progress)

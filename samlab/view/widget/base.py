@@ -26,7 +26,7 @@ from PIL import Image
 from samlab.errors import SamlabError
 from samlab.palette import NOISE, hex_color
 from samlab.view.scene import jpeg
-from samlab.view.widget.base import html
+from samlab.view.widget import html
 
 _SCRIPTS = (
     "widget/dom", "widget/rle", "widget/raster", "widget/labels", "widget/canvas", "explorer/map",

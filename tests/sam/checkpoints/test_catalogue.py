@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from samlab.errors import CheckpointError, SamlabError, SamlabWarning
-from samlab.sam.checkpoints.catalogue import catalogue as ck
+from samlab.sam.checkpoints import catalogue as ck
 from samlab.sam.checkpoints.catalogue import hashes
 
 GOOD = bytes(range(256)) * 400

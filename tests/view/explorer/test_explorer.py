@@ -23,7 +23,7 @@ from samlab.segments import Segments
 from samlab.view.explorer.explorer import explore
 from samlab.view.explorer.tuning import Settings, Tuning, chain_labels, match_labels
 from samlab.view.scene import jpeg
-from samlab.view.widget.base import html
+from samlab.view.widget import html
 
 
 def strips(n: int, groups: int = 3, seed: int = 0) -> tuple[Segments, np.ndarray]:

@@ -18,7 +18,7 @@ from samlab import masks
 from samlab.errors import InputError
 from samlab.segments import Segments
 from samlab.view.scene import scene
-from samlab.view.widget.base import base as widget
+from samlab.view.widget import base as widget
 from samlab.view.widget.canvas import Canvas
 
 
