@@ -96,7 +96,7 @@ def first_per_box(segments: Segments, labelled: LabelledImages) -> np.ndarray:
     """Boolean (N,): the one mask per box; each picture's come first, then the parts."""
     main = np.zeros(len(segments), bool)
     for image in labelled:
-        ids = np.flatnonzero(np.asarray(segments.image_ids) == image.name)
+        ids = np.flatnonzero(segments.image_ids == image.name)
         main[ids[: len(image)]] = True
     return main
 
@@ -105,7 +105,7 @@ def with_colour(segments: Segments, labelled: LabelledImages) -> Segments:
     """Add the colour and texture baseline's vectors."""
     vectors = np.zeros((len(segments), 0), np.float32)
     for image in labelled:
-        ids = np.flatnonzero(np.asarray(segments.image_ids) == image.name)
+        ids = np.flatnonzero(segments.image_ids == image.name)
         if len(ids):
             part = embed(read_image(image.path), segments[ids], ColourTexture())
             found = part.embedding(ColourTexture().name)
@@ -173,7 +173,7 @@ def with_shape(segments: Segments) -> Segments:
     boxes, (height, width) = np.asarray(segments.boxes, np.float64), segments.image_size
     x0, y0, x1, y1 = boxes.T
     w, h = (x1 - x0) / width, (y1 - y0) / height
-    area = np.asarray(segments.areas) / (height * width)
+    area = segments.areas / (height * width)
     shape = np.stack(
         [np.log(w), np.log(h), np.log(w / h), np.log(area), area / (w * h),
          (x0 + x1) / 2 / width, y0 / height, y1 / height], axis=1,

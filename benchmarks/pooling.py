@@ -44,7 +44,7 @@ def main() -> None:
     embedding = SimpleNamespace(
         grid=lambda: grid, input_size=(1024, 1024), image_size=(side, side), img_size=1024
     )
-    areas = np.asarray(segments.areas)
+    areas = segments.areas
     print(f"{n} segments of a {side} x {side} picture, median area {np.median(areas):.0f} px")
     for how in ("coverage", "any"):
         seconds = []

@@ -64,9 +64,7 @@ def segment(
     segments = generator.segments(pixels, embedding=embedding)
     segments = segments.with_embedding("sam", pool(embedding, segments, how=how))
     return replace(
-        segments,
-        image_id=_name(image) if image_id is None else image_id,
-        image_ids=None,
+        segments.with_image_id(_name(image) if image_id is None else image_id),
         provenance={**_origin(model), **segments.provenance, "pooling": how},
     )
 

@@ -15,6 +15,13 @@ from samlab import masks, tables
 from samlab.errors import InputError
 from samlab.masks import Rle
 
+#: A column that the caller leaves out: it follows from the masks, or is filled with "unknown". None
+#: only until the object stands; typed as an array, since nobody outside ever sees the None.
+_DERIVED: Any = None
+_COLUMNS = (
+    "boxes", "areas", "predicted_iou", "stability_score", "points", "labels", "image_ids",
+)  # fmt: skip
+
 
 def _no_vectors() -> dict[str, np.ndarray]:
     return {}
@@ -45,17 +52,17 @@ class Segments:
     """
 
     rles: Sequence[Rle] = ()
-    boxes: np.ndarray | None = None
-    areas: np.ndarray | None = None
-    predicted_iou: np.ndarray | None = None
-    stability_score: np.ndarray | None = None
-    points: np.ndarray | None = None
-    labels: np.ndarray | None = None
+    boxes: np.ndarray = _DERIVED
+    areas: np.ndarray = _DERIVED
+    predicted_iou: np.ndarray = _DERIVED
+    stability_score: np.ndarray = _DERIVED
+    points: np.ndarray = _DERIVED
+    labels: np.ndarray = _DERIVED
     embeddings: Mapping[str, np.ndarray] = field(default_factory=_no_vectors)
     scores: Mapping[str, np.ndarray] = field(default_factory=_no_vectors)
     image_size: tuple[int, int] = (0, 0)
     image_id: str = ""
-    image_ids: np.ndarray | None = None
+    image_ids: np.ndarray = _DERIVED
     class_names: Mapping[int, str] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
@@ -85,7 +92,7 @@ class Segments:
             given = getattr(self, name)
             value = np.full(shape, fill, dtype) if given is None else given
             self._set(name, value, shape, dtype)
-        pictures = set(self._column("image_ids").tolist())
+        pictures = set(self.image_ids.tolist())
         if not self.image_id and len(pictures) == 1:
             object.__setattr__(self, "image_id", str(pictures.pop()))
         vectors = {}
@@ -130,7 +137,7 @@ class Segments:
 
     def __repr__(self) -> str:
         vectors = ", ".join(f"{k} ({v.shape[1]}-d)" for k, v in self.embeddings.items()) or "none"
-        classes = len(set(self._column("labels").tolist()) - {-1})
+        classes = len(set(self.labels.tolist()) - {-1})
         height, width = self.image_size
         return (
             f"Segments({len(self)} of '{self.image_id}', {width} x {height} px, "
@@ -140,20 +147,10 @@ class Segments:
     def __iter__(self) -> Iterator[Segments]:
         return (self[i : i + 1] for i in range(len(self)))
 
-    def _column(self, name: str) -> np.ndarray:
-        value: np.ndarray = getattr(self, name)
-        return value
-
     def __getitem__(self, index: int | slice | Sequence[int] | np.ndarray) -> Segments:
         """Select by slice, boolean mask (N,), or integer ids; always returns Segments."""
         ids = self._ids(index)
-        columns = {
-            name: self._column(name)[ids]
-            for name in (
-                "boxes", "areas", "predicted_iou", "stability_score", "points", "labels",
-                "image_ids",
-            )
-        }  # fmt: skip
+        columns = {name: getattr(self, name)[ids] for name in _COLUMNS}
         return replace(
             self,
             rles=tuple(self.rles[i] for i in ids),
@@ -202,14 +199,14 @@ class Segments:
         Returns:
             int32 (H, W).
         """
-        values = self._column("labels") if labels is None else np.asarray(labels)
+        values = self.labels if labels is None else np.asarray(labels)
         if values.shape != (len(self),):
             raise InputError(
                 f"Expected one label per segment, shape ({len(self)},); got {values.shape}."
             )
         self._require_one_size("label_map")
         out = np.full(self.image_size, background, np.int32)
-        areas = self._column("areas")
+        areas = self.areas
         for i in np.argsort(-areas, kind="stable"):
             # Decoding costs what the picture has, coordinates about ten times what the mask has.
             small = 10 * areas[i] < out.size
@@ -251,6 +248,14 @@ class Segments:
         names = self.class_names if class_names is None else class_names
         return replace(self, labels=np.asarray(labels, dtype=np.int64), class_names=names)
 
+    def with_image_id(self, image_id: str) -> Segments:
+        """The same segments as those of the picture named `image_id`, all of them."""
+        return replace(self, image_id=image_id, image_ids=_DERIVED)
+
+    def with_masks(self, rles: Sequence[Rle]) -> Segments:
+        """The same segments with N other masks; boxes and areas follow from these."""
+        return replace(self, rles=rles, boxes=_DERIVED, areas=_DERIVED)
+
     def with_embedding(self, name: str, vectors: np.ndarray) -> Segments:
         """The same segments with the vectors (N, D) added, or replaced, under `name`."""
         return replace(self, embeddings={**self.embeddings, name: vectors})
@@ -278,12 +283,8 @@ class Segments:
         for part in full:
             names.update(part.class_names)
         columns = {
-            name: np.concatenate([part._column(name) for part in full])
-            for name in (
-                "boxes", "areas", "predicted_iou", "stability_score", "points", "labels",
-                "image_ids",
-            )
-        }  # fmt: skip
+            name: np.concatenate([getattr(part, name) for part in full]) for name in _COLUMNS
+        }
         return cls(
             rles=[rle for part in full for rle in part.rles],
             embeddings={k: np.concatenate([p.embeddings[k] for p in full]) for k in shared},

@@ -35,11 +35,11 @@ def to_records(segments: Segments) -> list[dict[str, Any]]:
     height, width = segments.image_size
     columns = zip(
         segments.rles,
-        np.asarray(segments.areas).tolist(),
-        np.asarray(segments.boxes).tolist(),
-        np.asarray(segments.predicted_iou).tolist(),
-        np.asarray(segments.points).tolist(),
-        np.asarray(segments.stability_score).tolist(),
+        segments.areas.tolist(),
+        segments.boxes.tolist(),
+        segments.predicted_iou.tolist(),
+        segments.points.tolist(),
+        segments.stability_score.tolist(),
         strict=True,
     )
     return [
@@ -82,11 +82,11 @@ def record_columns(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def to_pandas(segments: Segments) -> pd.DataFrame:
     """One row per segment: numbers, class and name; without masks, vectors and scores (N, K)."""
-    boxes, points = np.asarray(segments.boxes), np.asarray(segments.points)
-    labels = np.asarray(segments.labels)
+    boxes, points = segments.boxes, segments.points
+    labels = segments.labels
     return pd.DataFrame(
         {
-            "image_id": np.asarray(segments.image_ids).astype(str),
+            "image_id": segments.image_ids.astype(str),
             "label": labels,
             "class_name": [segments.class_name(label) for label in labels.tolist()],
             "area": segments.areas,

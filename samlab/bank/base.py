@@ -135,7 +135,7 @@ class PrototypeBank:
             InputError: No segment has a class, two classes have the same name, or vectors are NaN.
         """
         name = embedding or next(iter(segments.embeddings), "sam")
-        labels = np.asarray(segments.labels)
+        labels = segments.labels
         known = np.flatnonzero(labels >= 0)
         if len(known) == 0:
             raise InputError(

@@ -133,16 +133,16 @@ def background_segments(
     pixels = read_image(image)
     encoded = encode(pixels, sam) if embedding is None else embedding
     found = MaskGenerator(sam, **options).segments(pixels, embedding=encoded, tokens=how == "token")
-    found = found[np.asarray(found.areas) > 0]
+    found = found[found.areas > 0]
     outside = np.ones(len(found), bool)
     frames = _box_rles(np.asarray(boxes, np.float32).reshape(-1, 4), found.image_size)
     if frames and len(found):
         union = np.any([masks.decode(rle) for rle in frames], axis=0)
         inside = np.array([found.mask(i)[union].sum() for i in range(len(found))])
         overlap = masks.iou(found.rles, frames)
-        area, box_area = np.asarray(found.areas)[:, None], masks.area(frames)[None, :]
+        area, box_area = found.areas[:, None], masks.area(frames)[None, :]
         swallowed = overlap / (1 + overlap) * (area + box_area) / box_area
-        outside = (inside < 0.1 * np.asarray(found.areas)) & (swallowed < 0.5).all(axis=1)
+        outside = (inside < 0.1 * found.areas) & (swallowed < 0.5).all(axis=1)
     ids = np.flatnonzero(outside)
     chosen = np.sort(np.random.default_rng(seed).permutation(ids)[:count])
     picked = found[chosen]
@@ -182,13 +182,13 @@ def _fill_empty(
     table: Segments, boxes: np.ndarray, size: tuple[int, int]
 ) -> tuple[Segments, np.ndarray]:
     """Put the box where the model gave no pixel; returns also which, boolean (N,)."""
-    empty = np.asarray(table.areas) == 0
+    empty = table.areas == 0
     if not empty.any():
         return table, empty
     rles = list(table.rles)
     for i, rle in zip(np.flatnonzero(empty), _box_rles(boxes[empty], size), strict=True):
         rles[i] = rle
-    return replace(table, rles=rles, boxes=None, areas=None), empty
+    return table.with_masks(rles), empty
 
 
 def _unrepeated(table: Segments, box: np.ndarray, first: int) -> np.ndarray:

@@ -37,9 +37,9 @@ def class_weight_table(
 
 def canonical_order(segments: Segments, ids: np.ndarray) -> np.ndarray:
     """An order of the chosen segments that does not depend on the file they came from."""
-    boxes = np.asarray(segments.boxes)[ids]
-    pictures = np.unique(np.asarray(segments.image_ids)[ids].astype(str), return_inverse=True)[1]
-    return np.lexsort((*boxes.T, np.asarray(segments.areas)[ids], pictures.reshape(-1)))
+    boxes = segments.boxes[ids]
+    pictures = np.unique(segments.image_ids[ids].astype(str), return_inverse=True)[1]
+    return np.lexsort((*boxes.T, segments.areas[ids], pictures.reshape(-1)))
 
 
 def notes_about(

@@ -204,4 +204,4 @@ def _examples_of(image: LabelledImage, sam: Sam, recipe: Recipe, names: list[str
         tables.append(table.with_labels(np.full(len(table), index[BACKGROUND])))
     out = Segments.concat(tables) if tables else Segments(image_size=image.image_size)
     about: Mapping[str, Any] = {"notes": notes}
-    return replace(out, image_id=image.name, image_ids=None, provenance=about)
+    return replace(out.with_image_id(image.name), provenance=about)

@@ -212,7 +212,7 @@ def _examples(
     """Vectors (N, D), class index (N,) with -1 for none, and names in alphabetical order."""
     require_extra("pytorch_metric_learning", "train", "Training a head")
     rows = vectors_of(examples, embedding, what="example")
-    given = np.asarray(examples.labels)
+    given = examples.labels
     table = {int(v): examples.class_name(int(v)) for v in np.unique(given) if v >= 0}
     names = tuple(sorted(set(table.values())))
     if len(names) < 2:
@@ -231,7 +231,7 @@ def _split(
     if not 0 < held_out < 1:
         raise InputError(f"Expected held_out between 0 and 1, got {held_out}.")
     known = labels >= 0
-    pictures = np.asarray(examples.image_ids).astype(str)
+    pictures = examples.image_ids.astype(str)
     if len(set(pictures[known])) < 2:
         pictures = np.arange(len(labels)).astype(str)
     order = np.random.default_rng(seed).permutation(np.unique(pictures[known]))

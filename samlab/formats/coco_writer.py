@@ -88,11 +88,11 @@ def write_coco(
 def _facts(picture: Picture, i: int) -> dict[str, Any]:
     """Everything of an annotation but its shape."""
     segments = picture.segments
-    x0, y0, x1, y1 = np.asarray(segments.boxes)[i].tolist()
+    x0, y0, x1, y1 = segments.boxes[i].tolist()
     facts = {
         "category_id": int(picture.classes[i]) + 1,
         "bbox": [x0, y0, x1 - x0, y1 - y0],
-        "area": int(np.asarray(segments.areas)[i]),
+        "area": int(segments.areas[i]),
         "iscrowd": 0,
     }
     scores = (("score", segments.predicted_iou), ("stability_score", segments.stability_score))

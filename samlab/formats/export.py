@@ -43,14 +43,14 @@ def write_parquet(
     gathered = gather(segments, no_class=no_class, image_id=image_id)
     parts = []
     for picture in gathered.pictures:
-        old = np.asarray(picture.segments.labels)
+        old = picture.segments.labels
         part = picture.segments.with_labels(np.where(old < 0, -1, picture.classes))
         ids = np.full(len(part), picture.name, object)
         parts.append(replace(part, class_names={}, image_id=picture.name, image_ids=ids))
     joined = Segments.concat(parts)
     tables = [picture.segments for picture in gathered.pictures]
     given = {name for table in tables for label, name in table.class_names.items() if label >= 0}
-    used = set(np.asarray(joined.labels).tolist())
+    used = set(joined.labels.tolist())
     names = {i: n for i, n in enumerate(gathered.class_names) if n in given or i in used}
     for table in tables:
         names |= {label: name for label, name in table.class_names.items() if label < 0}

@@ -122,14 +122,14 @@ def gather(
     found: dict[str, list[tuple[Segments, np.ndarray]]] = {}
     for part in parts:
         for name, one in _split(part, image_id):
-            labels = np.asarray(one.labels)
-            empty, classless = np.asarray(one.areas) == 0, labels < 0
+            labels = one.labels
+            empty, classless = one.areas == 0, labels < 0
             left_out["it has no pixel"] += int(empty.sum())
             if no_class is None:
                 left_out["it has no class"] += int((classless & ~empty).sum())
                 empty = empty | classless
             one = one[~empty]
-            numbers = [names.index(_name_of(one, v, no_class)) for v in one.labels.tolist()]  # type: ignore[union-attr]
+            numbers = [names.index(_name_of(one, v, no_class)) for v in one.labels.tolist()]
             found.setdefault(name, []).append((one, np.array(numbers, np.int64)))
     pictures = tuple(_picture(name, pieces) for name, pieces in found.items())
     return Gathered(pictures, names, +left_out)
@@ -192,13 +192,11 @@ def distinct_stems(pictures: Sequence[Picture]) -> None:
 def _class_names(parts: Sequence[Segments], no_class: str | None) -> tuple[str, ...]:
     pairs: list[tuple[int, str]] = []
     for part in parts:
-        labels = {*part.class_names, *np.asarray(part.labels).tolist()} - {-1}
+        labels = {*part.class_names, *part.labels.tolist()} - {-1}
         pairs += [(label, part.class_name(label)) for label in labels if label >= 0]
     names = [name for _, name in sorted(dict.fromkeys(pairs), key=lambda pair: pair[0])]
     if no_class is not None:
-        names += [
-            _name_of(part, -1, no_class) for part in parts if (np.asarray(part.labels) < 0).any()
-        ]
+        names += [_name_of(part, -1, no_class) for part in parts if (part.labels < 0).any()]
     return tuple(dict.fromkeys(names))
 
 
@@ -214,7 +212,7 @@ def _split(part: Segments, image_id: str | None) -> list[tuple[str, Segments]]:
         if part.image_size == (0, 0):
             return []
         return [(_checked_name(part.image_id or image_id), part)]
-    ids = np.asarray(part.image_ids)
+    ids = part.image_ids
     return [
         (_checked_name(str(name) or image_id), part[ids == name])
         for name in dict.fromkeys(ids.tolist())

@@ -111,7 +111,7 @@ def _seen(picture: Picture, index: np.ndarray | None) -> np.ndarray:
     if index is None:
         index = picture.segments.label_map(np.arange(1, count + 1), background=0)
     seen = np.bincount(index.ravel(), minlength=count + 1)[1:]
-    return seen / np.maximum(np.asarray(picture.segments.areas), 1)
+    return seen / np.maximum(picture.segments.areas, 1)
 
 
 def _write_classes(folder: Path, names: Sequence[str]) -> None:

@@ -166,7 +166,7 @@ def wholes_of(
         >>> wholes_of(Segments(rles=masks.encode(np.stack([whole, np.tri(4) > 0]))))[1].tolist()
         [0]
     """
-    areas, pictures = np.asarray(segments.areas, np.float64), np.asarray(segments.image_ids)
+    areas, pictures = np.asarray(segments.areas, np.float64), segments.image_ids
     out = [np.zeros(0, np.int64)] * len(segments)
     for picture in dict.fromkeys(pictures.tolist()):
         ids = np.flatnonzero(pictures == picture)

@@ -75,7 +75,7 @@ def compare_embedders(
             "Expected segments with vectors, or embedders to make them; got neither. Pass "
             "embedders=[samlab.ColourTexture()] and the pictures, or use samlab.segment."
         )
-    truth = np.asarray(table.labels)
+    truth = table.labels
     pages = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     groups = pages if len(np.unique(pages[truth >= 0])) > 1 else None
     rows = {

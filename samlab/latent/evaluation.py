@@ -84,11 +84,7 @@ def truth_for(
 ) -> np.ndarray:
     """The segments' labels as indices of the bank's classes, -1 for any other; int64 (N,)."""
     index = {name: i for i, name in enumerate(class_names) if i not in set(background)}
-    names = {
-        int(v): segments.class_name(int(v))
-        for v in np.unique(np.asarray(segments.labels))
-        if v >= 0
-    }
+    names = {int(v): segments.class_name(int(v)) for v in np.unique(segments.labels) if v >= 0}
     if names and not set(names.values()) & set(index):
         raise InputError(
             f"Expected segments of the bank's classes ({', '.join(class_names)}); got "
@@ -96,7 +92,7 @@ def truth_for(
             "segments.with_labels(segments.labels, {0: 'name', ...})."
         )
     table = {label: index.get(name, -1) for label, name in names.items()}
-    labels = np.asarray(segments.labels)
+    labels = segments.labels
     return np.array([table.get(int(v), -1) for v in labels], np.int64)
 
 

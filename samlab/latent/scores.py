@@ -233,7 +233,7 @@ def label_from_map(
         )
     shifted = np.where(np.isin(label_map, list(ignore)) | (label_map < 0), -1, label_map) + 1
     labels = np.full(len(segments), -1, np.int64)
-    for i, box in enumerate(np.asarray(segments.boxes).astype(int)):
+    for i, box in enumerate(segments.boxes.astype(int)):
         window = slice(box[1], box[3]), slice(box[0], box[2])
         counts = np.bincount(shifted[window][segments.mask(i)[window]])
         if counts.sum() and counts.max() >= min_share * counts.sum():

@@ -142,8 +142,8 @@ def similar(
         }
     )
     if isinstance(segments, Segments):
-        frame["image_id"] = np.asarray(segments.image_ids)[frame["segment"]].astype(str)
-        frame["label"] = np.asarray(segments.labels)[frame["segment"]]
+        frame["image_id"] = segments.image_ids[frame["segment"]].astype(str)
+        frame["label"] = segments.labels[frame["segment"]]
     return frame
 
 

@@ -54,7 +54,7 @@ class Summary:
         self.facts: dict[str, Any] = {
             "segments": len(segments),
             "classes": clustering.n_clusters,
-            "noise": int((np.asarray(clustering.labels) < 0).sum()),
+            "noise": int((clustering.labels < 0).sum()),
             "eps": float(clustering.eps) if np.isfinite(clustering.eps) else None,
             "seconds": round(seconds, 2),
             "thumbnail": b64encode(jpeg(painted, quality=82)).decode("ascii"),

@@ -356,9 +356,7 @@ def _segment(
     each = 3 if multimask and keep == "all" and refine == 0 else 1
     options = {"kinds": prompts.kinds, "multimask": multimask, "keep": keep, "refine": refine}
     return replace(
-        answers.segments,
-        image_id=_name(image) if image_id is None else image_id,
-        image_ids=None,
+        answers.segments.with_image_id(_name(image) if image_id is None else image_id),
         provenance={
             "model": getattr(model, "samlab_name", type(model.image_encoder).__name__),
             "weights_sha256": getattr(model, "weights_sha256", ""),

@@ -51,7 +51,7 @@ def overlay(
     if len(segments) == 0:
         return base.round().astype(np.uint8)
     index = index_map(segments, scale)
-    labels = segments._column("labels")
+    labels = segments.labels
     colors = class_colors(labels) if by == "class" else segment_colors(len(segments))
     opacity = np.full(len(segments), alpha, np.float32)
     if by == "class":
@@ -82,7 +82,7 @@ def class_cut_out(
     out = np.repeat(shadow, 3, axis=2)
     if len(segments):
         # The last entry stands for "no segment" (index -1).
-        own = np.append(segments._column("labels") == label, False)[index_map(segments, scale)]
+        own = np.append(segments.labels == label, False)[index_map(segments, scale)]
         out[own] = base[own]
         out[_inner_edges(np.where(own, 0, -1))] = class_colors(np.array(label))
     return out.round().astype(np.uint8)
@@ -150,8 +150,8 @@ def index_map(segments: Segments, scale: float = 1.0) -> np.ndarray:
     out_h, out_w = _scaled(height, scale), _scaled(width, scale)
     step_x, step_y = width / out_w, height / out_h
     out = np.full((out_h, out_w), -1, np.int32)
-    boxes = segments._column("boxes")
-    for i in np.argsort(-segments._column("areas"), kind="stable"):
+    boxes = segments.boxes
+    for i in np.argsort(-segments.areas, kind="stable"):
         x0, y0, x1, y1 = boxes[i]
         if x1 <= x0 or y1 <= y0:
             continue

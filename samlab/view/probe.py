@@ -60,7 +60,7 @@ class Probe(Bench):
             payload={
                 "title": segments.image_id,
                 "scene": scene(segments, self._pixels),
-                "labels": np.asarray(segments.labels).tolist(),
+                "labels": segments.labels.tolist(),
                 "names": {str(k): v for k, v in segments.class_names.items()},
                 "width": int(self._rows.shape[1]),
                 "vectors": unit(self._rows).astype("<f4").tobytes(),
@@ -122,7 +122,7 @@ class Probe(Bench):
         ids, scores = nearest(self._rows, vectors_of(others, self._name), k)
         wanted = list(dict.fromkeys(ids.T.ravel().tolist()))  # the best matches first
         sheet, places = _sheet(others, wanted[:MOST_THUMBS], pictures)
-        image_ids = np.asarray(others.image_ids)
+        image_ids = others.image_ids
         return {
             "k": int(ids.shape[1]),
             "ids": ids.ravel().tolist(),
@@ -239,8 +239,8 @@ def _sheet(
     columns = min(40, len(ids))
     rows = -(-len(ids) // columns)
     sheet = Image.new("RGB", (columns * THUMB, rows * THUMB), (128, 128, 128))
-    image_ids = np.asarray(segments.image_ids)
-    boxes = np.asarray(segments.boxes)
+    image_ids = segments.image_ids
+    boxes = segments.boxes
     places = {segment: place for place, segment in enumerate(ids)}
     for name in dict.fromkeys(image_ids[list(ids)].tolist()):
         try:

@@ -75,9 +75,9 @@ def propose(
     )
     found = ask(sam, embedding, prompts, decoder=decoder).segments
     columns = (
-        found._column("areas"),
-        found._column("predicted_iou"),
-        found._column("stability_score"),
+        found.areas,
+        found.predicted_iou,
+        found.stability_score,
     )
     proposals = [
         Proposal(rle, int(area), float(iou), float(stability))

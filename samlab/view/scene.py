@@ -51,7 +51,7 @@ def scene(segments: Segments, image: ImageLike, *, longest: int = LONGEST_SIDE) 
         "picture": jpeg(pixels, raster),
         "mime": "image/jpeg",
         "counts": [masks.compress(rle)["counts"] for rle in segments.rles],
-        "areas": np.asarray(segments.areas).tolist(),
+        "areas": segments.areas.tolist(),
         "iou": known(segments.predicted_iou),
         "stability": known(segments.stability_score),
     }

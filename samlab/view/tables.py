@@ -32,8 +32,8 @@ def class_table(segments: Segments) -> pd.DataFrame:
         >>> class_table(one)[["segments", "area_share"]].values.tolist()
         [[1.0, 0.25]]
     """
-    labels, areas = segments._column("labels"), segments._column("areas")
-    iou = segments._column("predicted_iou")
+    labels, areas = segments.labels, segments.areas
+    iou = segments.predicted_iou
     pixels = max(segments.image_size[0] * segments.image_size[1], 1)
     visible: dict[int, int] = {}
     if len(segments):

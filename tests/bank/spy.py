@@ -28,7 +28,7 @@ class Spy:
         labels = np.array([names.index(name) for name in image.class_names], np.int64)
         segments = Segments(rles=rles, image_size=image.image_size, labels=labels)
         segments = segments.with_embedding("sam", np.reshape(vectors, (-1, 3)))
-        return replace(segments, image_id=image.name, image_ids=None, provenance={"notes": []})
+        return replace(segments.with_image_id(image.name), provenance={"notes": []})
 
 
 def box_mask(size, box) -> np.ndarray:

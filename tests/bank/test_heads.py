@@ -129,7 +129,7 @@ def test_prototypes_behind_a_head_and_saved(tmp_path):
 
 def test_whole_pictures_are_held_out_and_every_class_is_trained_on():
     segments = table(140)
-    labels = np.asarray(segments.labels).copy()
+    labels = segments.labels.copy()
     labels[:7] = 3
     labels[7:] %= 3
     labels[-3:] = -1
@@ -139,7 +139,7 @@ def test_whole_pictures_are_held_out_and_every_class_is_trained_on():
         assert not (train & test).any()
         assert not (labels[test] == -1).any()
         common = labels != 3
-        pictures = np.asarray(segments.image_ids)
+        pictures = segments.image_ids
         assert not set(pictures[train & common]) & set(pictures[test & common])
 
 

@@ -227,7 +227,7 @@ def test_background_is_answered_as_unknown():
     test = table(seed=5)
     answer = bank.classify(test)
     np.testing.assert_array_equal(answer.labels == -1, answer.best == 2)
-    sky = np.asarray(test.labels) == 3
+    sky = test.labels == 3
     assert (answer.labels[sky] == -1).mean() > 0.97
     evaluation = bank.evaluate(test)
     assert evaluation.accuracy > 0.97
@@ -413,7 +413,7 @@ def test_suggestions():
     segments = table(60, classes=3)
     vectors = segments.embedding().copy()
     rng = np.random.default_rng(0)
-    mixed = np.asarray(segments.labels) != 2
+    mixed = segments.labels != 2
     vectors[mixed] = vectors[0] + rng.normal(size=(mixed.sum(), 32))  # car and tree are one cloud
     bank = PrototypeBank.from_segments(segments.with_embedding("sam", vectors), per_class=10)
     frame = bank.suggest().set_index("class")
@@ -423,7 +423,7 @@ def test_suggestions():
     assert frame["holds"].min() < 0.8
     held_out = bank.suggest(segments.with_embedding("sam", vectors)).set_index("class")
     assert held_out.loc["bus", "holds"] == 1
-    labels = np.asarray(segments.labels).copy()
+    labels = segments.labels.copy()
     labels[:] = 2
     labels[:3] = 0
     lonely = PrototypeBank.from_segments(segments.with_labels(labels)).suggest()

@@ -105,7 +105,7 @@ def test_classify_writes_segments_with_classes(files, spy, tmp_path, monkeypatch
     found = Segments.from_parquet(file)
     assert len(found) == 2
     assert set(found.class_names.values()) == {"unknown", "balloon", "brick", "grass", "gravel"}
-    assert (np.asarray(found.labels) >= 0).all()
+    assert (found.labels >= 0).all()
 
 
 def test_classify_goes_on_after_a_broken_picture(files, spy, tmp_path, monkeypatch):

@@ -27,7 +27,7 @@ def test_pil_reads_the_class_numbers_back(segments: Segments, tmp_path: Path) ->
     folder = write_label_maps(segments, tmp_path / "out", overwrite=True).path
     names = (folder / "classes.txt").read_text(encoding="utf-8").splitlines()
     expected = np.full(SIZE, "", object)
-    for i in np.argsort(-np.asarray(segments.areas), kind="stable"):
+    for i in np.argsort(-segments.areas, kind="stable"):
         expected[segments.mask(i)] = names_of(segments)[i]
     with Image.open(folder / "a.png") as image:
         assert image.mode == "P"

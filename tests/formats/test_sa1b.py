@@ -56,8 +56,8 @@ def test_what_is_not_known_is_not_written(tmp_path: Path) -> None:
     (record,) = json.loads(file.read_text())["annotations"]
     assert not {"predicted_iou", "stability_score", "point_coords"} & set(record)
     again = read_sa1b(json.loads(file.read_text()))
-    assert np.isnan(np.asarray(again.predicted_iou)).all()
-    assert np.isnan(np.asarray(again.points)).all()
+    assert np.isnan(again.predicted_iou).all()
+    assert np.isnan(again.points).all()
 
 
 IMAGE = {"image_id": 1, "width": 40, "height": 30, "file_name": "a.jpg"}

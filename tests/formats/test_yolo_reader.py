@@ -61,7 +61,7 @@ def test_solid_masks_come_back_as_they_were(mask, pictures: Path, tmp_path: Path
     assert back.image_size == SIZE
     assert list(back.masks) == list(segments.rles)
     np.testing.assert_array_equal(back.boxes, segments.boxes)
-    names = [segments.class_name(i) for i in np.asarray(segments.labels).tolist()]
+    names = [segments.class_name(i) for i in segments.labels.tolist()]
     assert list(back.class_names) == names
 
 

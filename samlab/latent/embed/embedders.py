@@ -86,7 +86,7 @@ class ColourTexture:
         """float32 (N, 74)."""
         channels = self._channels(image)
         out = np.zeros((len(segments), sum(n for _, n, _ in channels)), np.float32)
-        for i, box in enumerate(np.asarray(segments.boxes).astype(int)):
+        for i, box in enumerate(segments.boxes.astype(int)):
             window = slice(box[1], box[3]), slice(box[0], box[2])
             inside = segments.mask(i)[window]
             parts = []

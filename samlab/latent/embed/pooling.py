@@ -86,7 +86,7 @@ def pool(
     """
     if how == "token":
         return _tokens(tokens, segments)
-    empty = np.flatnonzero(np.asarray(segments.areas) == 0)
+    empty = np.flatnonzero(segments.areas == 0)
     if len(empty):
         raise InputError(
             f"Expected masks of at least one pixel; {len(empty)} segment(s) are empty (segment ids "
@@ -210,7 +210,7 @@ def _crops(
 ) -> Iterator[tuple[np.ndarray, Segments]]:
     """Each segment's crop with its mask, and the mirror image of both."""
     height, width = image.shape[:2]
-    for i, box in enumerate(np.asarray(segments.boxes)):
+    for i, box in enumerate(segments.boxes):
         room = margin * max(box[2] - box[0], box[3] - box[1])
         x0, y0 = (max(int(np.floor(v - room)), 0) for v in box[:2])
         x1 = min(int(np.ceil(box[2] + room)), width)

@@ -188,7 +188,7 @@ def text_table(segments: Segments) -> pd.DataFrame:
     if texts is None or SCORES not in segments.scores:
         raise InputError("Expected segments from samlab.segment_text; these have no text scores.")
     table = pd.DataFrame(segments.scores[SCORES], columns=texts)
-    table.insert(0, "text", [segments.class_name(int(i)) for i in np.asarray(segments.labels)])
+    table.insert(0, "text", [segments.class_name(int(i)) for i in segments.labels])
     table.index.name = "segment"
     return table
 
@@ -232,9 +232,9 @@ def search_text(
     rows = []
     for i, text in enumerate(found.texts):
         for rank, row in enumerate(np.argsort(-found.cosines[:, i], kind="stable")[:k], 1):
-            rows.append((text, rank, str(np.asarray(segments.image_ids)[row]), int(row),
+            rows.append((text, rank, str(segments.image_ids[row]), int(row),
                          float(found.cosines[row, i]), float(found.scores[row, i]),
-                         int(np.asarray(segments.areas)[row])))  # fmt: skip
+                         int(segments.areas[row])))  # fmt: skip
     columns = ["text", "rank", "image_id", "segment", "cosine", "score", "area"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -296,7 +296,7 @@ def _embedded(
             f"Expected segments with the vectors '{embedder.name}', or images to make them from: "
             "pass images, a folder or a mapping from image_id to picture."
         )
-    names = np.asarray(segments.image_ids)
+    names = segments.image_ids
     vectors: np.ndarray | None = None
     for name in dict.fromkeys(names.tolist()):
         if isinstance(images, Mapping):

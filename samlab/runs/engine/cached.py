@@ -6,7 +6,6 @@ import hashlib
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,7 +105,7 @@ def cached_segment(
         segments = recipe.build()([pixels])[0]
         if memory is not None:
             memory.put(key, segments)
-    return replace(segments, image_id=name if image_id is None else image_id, image_ids=None)
+    return segments.with_image_id(name if image_id is None else image_id)
 
 
 def _picture(image: ImageLike) -> tuple[str, np.ndarray, str]:

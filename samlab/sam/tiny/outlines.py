@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from .region_tree import Array
+from samlab.sam.tiny.region_tree import Array
 
 FIRM = 0.4
 """Boundary probability from which on an outline is as sharp as can be."""

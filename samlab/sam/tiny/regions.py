@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from .region_tree import (
+from samlab.sam.tiny.region_tree import (
     AREA,
     Array,
     Cost,

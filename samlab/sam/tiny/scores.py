@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .region_tree import (
+from samlab.sam.tiny.region_tree import (
     AFFINITY,
     AREA,
     BORDER,
@@ -28,7 +28,7 @@ from .region_tree import (
     RegionGraph,
     pair_features,
 )
-from .tree_regions import Regions
+from samlab.sam.tiny.regions import Regions
 
 STRONG = (0.2, 0.4, 0.6)  # boundary probabilities: what share of an outline is above each
 

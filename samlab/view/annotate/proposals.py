@@ -68,7 +68,7 @@ def mask_sureness(segments: Segments, limits: Limits | None = None) -> np.ndarra
         [0.5]
     """
     limits = limits or Limits()
-    iou, stability = np.asarray(segments.predicted_iou), np.asarray(segments.stability_score)
+    iou, stability = segments.predicted_iou, segments.stability_score
     past_iou = (iou.astype(np.float64) - limits.pred_iou_thresh) / _IOU_UNIT
     past_stability = (stability.astype(np.float64) - limits.stability_score_thresh) / (
         _STABILITY_UNIT
@@ -157,7 +157,7 @@ def found_masks(
         votes = bank.classify(segments, method="softmax").scores
         names = tuple(answer.class_names)
         background = np.isin(answer.best, answer.background)
-        labels = np.asarray(answer.labels)
+        labels = answer.labels
         sure = np.minimum(sure, class_sureness(votes))
         keep = ~background if ask else labels >= 0
         if not limits.parts:
@@ -187,15 +187,15 @@ def _inside_its_own(segments: Segments, best: np.ndarray, among: np.ndarray) -> 
 
 
 def _mask(segments: Segments, i: int, label: int, sure: float, source: str, state: str) -> Mask:
-    x, y = np.asarray(segments.points)[i].tolist()
+    x, y = segments.points[i].tolist()
     return Mask(
         counts=masks.compress(segments.rles[i])["counts"],
         size=segments.image_size,
         label=label,
         state=state,  # type: ignore[arg-type]
         source=source,
-        iou=rounded(np.asarray(segments.predicted_iou)[i]),
-        stability=rounded(np.asarray(segments.stability_score)[i]),
+        iou=rounded(segments.predicted_iou[i]),
+        stability=rounded(segments.stability_score[i]),
         sure=round(sure, 4),
         point=(x, y) if np.isfinite([x, y]).all() else None,
         vector=pack_vector(segments.embedding("sam")[i]),

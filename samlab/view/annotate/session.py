@@ -331,7 +331,7 @@ class Session:
             if not table.embeddings:
                 continue
             ids = [mask.id for mask in self.annotations.masks(image, "kept")]
-            free = np.flatnonzero(np.asarray(table.labels) < 0)
+            free = np.flatnonzero(table.labels < 0)
             keys += [(image, ids[i]) for i in free]
             tables.append(table[free])
         if not keys:

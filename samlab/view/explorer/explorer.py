@@ -81,7 +81,7 @@ class Explorer(Bench):
             self._poolable = next(iter(segments.embeddings))
         self._embedders = {e.name: e for e in embedders if e.name not in segments.embeddings}
         packed = scene(segments, self._pixels)
-        own = np.asarray(segments.labels)
+        own = segments.labels
         labelled = bool((own >= 0).any()) and eps == "auto"
         given = own if labelled else None
         self._tuning = Tuning(self._vectors(settings), settings, given, exact=True)

@@ -110,9 +110,9 @@ def plot_doubtful(
     """
     paths = {image.name: image.path for image in images}
     answer = evaluation.answer
-    wrong = np.asarray(answer.labels) != evaluation.truth
+    wrong = answer.labels != evaluation.truth
     order = [i for i in np.argsort(answer.confidence) if wrong[i] or not wrong.any()][:limit]
-    ids, boxes = np.asarray(segments.image_ids), np.asarray(segments.boxes)
+    ids, boxes = segments.image_ids, segments.boxes
     with style():
         figure, grid = _row(len(order), 2.4)
         for axes, i in zip(grid, order, strict=False):

@@ -51,7 +51,7 @@ def interactive_projection(
     figure: Figure = Figure() if pixels is None else make_subplots(
         rows=1, cols=2, column_widths=[0.56, 0.44], horizontal_spacing=0.03
     )  # fmt: skip
-    labels = segments._column("labels")
+    labels = segments.labels
     anchors = _anchors(segments) if pixels is not None else np.zeros((0, 2))
     for label in np.unique(labels).tolist():
         ids = np.flatnonzero(labels == label)
@@ -81,7 +81,7 @@ def _dots(
 ) -> Scatter:
     from plotly.graph_objects import Scatter
 
-    root = np.sqrt(segments._column("areas").astype(np.float64))
+    root = np.sqrt(segments.areas.astype(np.float64))
     size = 7 + 13 * (root[ids] / max(float(root.max()), 1.0)) ** 1.5
     name = _safe(segments.class_name(label))
     return Scatter(
@@ -105,9 +105,9 @@ def _dots(
 
 def _facts(segments: Segments, ids: np.ndarray, name: str) -> list[list[Any]]:
     columns = (
-        segments._column("areas"),
-        segments._column("predicted_iou"),
-        segments._column("stability_score"),
+        segments.areas,
+        segments.predicted_iou,
+        segments.stability_score,
     )
     return [
         [int(i), name, f"{int(columns[0][i]):,}", _number(columns[1][i]), _number(columns[2][i])]

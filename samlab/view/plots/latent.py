@@ -177,7 +177,7 @@ def plot_projection(
         ax: Axes to draw into; a new figure by default.
     """
     points = projected(segments, points)
-    labels = segments._column("labels")
+    labels = segments.labels
     with style():
         figure, ax = canvas(ax, (7.2, 5.4))
         heading(ax, "Latent space", f"UMAP of {count(len(segments), 'segment')}")
@@ -190,7 +190,7 @@ def plot_projection(
             return figure
         # Noise first, so that it never covers a class.
         order = np.argsort(labels >= 0, kind="stable")
-        root = np.sqrt(segments._column("areas")[order].astype(np.float64))
+        root = np.sqrt(segments.areas[order].astype(np.float64))
         size = 22 + 130 * (root / max(root.max(), 1.0)) ** 1.5
         color = class_colors(labels[order]) / 255.0
         faint = np.where(labels[order] < 0, 0.45, 0.9)

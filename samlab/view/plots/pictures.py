@@ -81,7 +81,7 @@ def plot_classes(
     with style():
         figure, ax = canvas(ax, picture_size(pixels.shape, extra=2.4))
         show_picture(ax, painted)
-        noise = int((segments._column("labels") < 0).sum())
+        noise = int((segments.labels < 0).sum())
         n = len(classes)
         heading(ax, plain(title, 80), f"{count(n, 'class')} · {count(len(segments), 'segment')}")
         order = np.argsort(-counts, kind="stable")
@@ -148,7 +148,7 @@ def plot_class_panels(
         for ax, label in zip(grid, chosen, strict=False):
             show_picture(ax, class_cut_out(segments, pixels, label, scale=scale))
             share = areas.get(label, 0) / pixels[..., 0].size
-            number = int((segments._column("labels") == label).sum())
+            number = int((segments.labels == label).sum())
             ax.set_title(f"■ {plain(segments.class_name(label), 24)}", fontsize=10.5,
                          color=readable(label))  # fmt: skip
             ax.set_title(f"{number} · {_percent(share)}", loc="right", fontsize=9,
@@ -211,7 +211,7 @@ def plot_heat_map(
 
 def _classes(segments: Segments) -> tuple[np.ndarray, np.ndarray]:
     """Labels that occur, without noise, ascending, and how many segments each has."""
-    labels = segments._column("labels")
+    labels = segments.labels
     return np.unique(labels[labels >= 0], return_counts=True)
 
 

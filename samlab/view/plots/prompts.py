@@ -275,7 +275,7 @@ def _painted(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def _scores(segments: Segments, i: int) -> str:
-    iou, stability = segments._column("predicted_iou")[i], segments._column("stability_score")[i]
+    iou, stability = segments.predicted_iou[i], segments.stability_score[i]
     parts = [f"IoU {iou:.2f}"] if np.isfinite(iou) else []
     parts += [f"stability {stability:.2f}"] if np.isfinite(stability) else []
     return ", ".join(parts)

@@ -59,7 +59,7 @@ def cut_square(segments: Segments, i: int, image: ImageLike, side: int = 128) ->
     """
     pixels = read_image(image)
     height, width = pixels.shape[:2]
-    x0, y0, x1, y1 = (float(v) for v in np.asarray(segments.boxes)[i])
+    x0, y0, x1, y1 = (float(v) for v in segments.boxes[i])
     length = max(1, round(1.2 * max(x1 - x0, y1 - y0, 8.0)))
     left, top = _start((x0 + x1) / 2, length, width), _start((y0 + y1) / 2, length, height)
     inside = (slice(max(top, 0), top + length), slice(max(left, 0), left + length))

@@ -47,7 +47,7 @@ class Canvas(Bench):
                 "scene": scene(segments, self._pixels),
                 **colors(),
             },
-            labels=np.asarray(segments.labels).tolist(),
+            labels=segments.labels.tolist(),
             names={str(label): name for label, name in segments.class_names.items()},
         )
 

@@ -67,7 +67,7 @@ def test_each_text_finds_its_colour_and_the_background_the_rest(scene):
         background=("grey",),
     )  # fmt: skip
     assert [got.class_name(int(i)) for i in got.labels] == ["green", "red", "blue", "blue"]
-    boxes = np.asarray(segments.boxes)
+    boxes = segments.boxes
     np.testing.assert_array_equal(got.boxes, boxes[[1, 0, 2, 3]])  # the purer blue first
     assert got.scores["text"].shape == (4, 3)
     assert got.scores["text"].argmax(1).tolist() == [0, 1, 2, 2]
@@ -88,10 +88,10 @@ def test_top_k_is_per_text_and_stronger_than_the_background(scene):
     options = {"segments": segments, "model": ColourModel(), "background": ("grey",)}
     one = segment_text(picture, ["red", "blue"], top_k=1, **options)
     assert [one.class_name(int(i)) for i in one.labels] == ["red", "blue"]
-    np.testing.assert_array_equal(one.boxes, np.asarray(segments.boxes)[[0, 2]])
+    np.testing.assert_array_equal(one.boxes, segments.boxes[[0, 2]])
     alone = segment_text(picture, ["red"], top_k=2, **options)
     assert len(alone) == 2
-    np.testing.assert_array_equal(alone.boxes[0], np.asarray(segments.boxes)[0])
+    np.testing.assert_array_equal(alone.boxes[0], segments.boxes[0])
 
 
 def test_the_threshold_is_on_the_score(scene):
