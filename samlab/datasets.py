@@ -18,6 +18,7 @@ from scipy import ndimage
 
 from samlab import masks
 from samlab.errors import InputError
+from samlab.files import write_whole
 
 CLASSES = ("balloon", "brick", "grass", "gravel")
 SIZE = (240, 320)
@@ -86,8 +87,8 @@ def write_sample_set(folder: str | Path, pictures: int = 12, *, seed: int = 0) -
         frames.append(frame)
     categories = [{"id": kind, "name": name} for kind, name in enumerate(CLASSES)]
     coco = {"images": images, "annotations": annotations, "categories": categories}
-    files.coco.write_text(json.dumps(coco), encoding="utf-8")
-    files.bdd100k.write_text(json.dumps(frames), encoding="utf-8")
+    write_whole(files.coco, json.dumps(coco))
+    write_whole(files.bdd100k, json.dumps(frames))
     return files
 
 

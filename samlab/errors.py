@@ -28,6 +28,10 @@ class FormatError(SamlabError, ValueError):
     """A file is not in the format it claims, or misses a field."""
 
 
+class StorageError(SamlabError, OSError):
+    """Results could not be written or read: no room, no permission, no such folder."""
+
+
 class MissingExtraError(SamlabError, ImportError):
     """An optional package is needed for this and is not installed."""
 

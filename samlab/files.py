@@ -6,12 +6,12 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from samlab.errors import InputError
+from samlab.errors import InputError, StorageError
 
 
 def free_file(path: str | Path, overwrite: bool) -> Path:
@@ -30,23 +30,54 @@ def free_file(path: str | Path, overwrite: bool) -> Path:
     return path
 
 
-def write_bytes(path: str | Path, data: bytes, *, overwrite: bool = False) -> Path:
-    """Write one file through a temporary one beside it, which then takes its name."""
-    path = free_file(path, overwrite)
+@contextmanager
+def whole_file(path: str | Path, *, durable: bool = False, size: int = 0) -> Iterator[Path]:
+    """A file to write beside `path`, which takes its name when the block ends without an error.
+
+    Each writer has a file of its own: of several that write one path at once, the last to end
+    wins, and nobody ever reads a mixture or half of one. The rename is one step on POSIX and on
+    Windows.
+
+    Args:
+        path: The file; its folder is made. One that is there already is replaced.
+        durable: Wait until the disk has it, so that not even a power cut leaves half of it.
+        size: Bytes that are needed, for the message; 0 where nobody knows.
+
+    Yields:
+        The path to write to.
+
+    Raises:
+        StorageError: Names the path, the reason and the bytes needed; nothing is left behind.
+    """
+    path = Path(path)
     temporary = _beside(path)
-    with _told(path):
+    with _told(path, size):
         try:
-            temporary.write_bytes(data)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    return path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            if durable:
+                _sync(temporary, os.O_RDWR)
+            os.replace(temporary, path)
+            if durable and os.name == "posix":  # Windows has no such call and needs none
+                with suppress(OSError):  # some network file systems refuse to sync a folder
+                    _sync(path.parent, os.O_RDONLY)
+        finally:  # after Ctrl-C too
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def write_whole(path: str | Path, data: bytes | str, *, durable: bool = False) -> Path:
+    """Write a file whole or not at all, as `whole_file` has it; text as UTF-8. Returns the path."""
+    content = data.encode("utf-8") if isinstance(data, str) else data
+    with whole_file(path, durable=durable, size=len(content)) as temporary:
+        temporary.write_bytes(content)
+    return Path(path)
 
 
 def write_json(path: str | Path, content: Any, *, overwrite: bool = False) -> Path:
     """Write JSON without NaN, which other readers refuse."""
     text = json.dumps(content, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
-    return write_bytes(path, text.encode("utf-8"), overwrite=overwrite)
+    return write_whole(free_file(path, overwrite), text)
 
 
 @contextmanager
@@ -91,7 +122,16 @@ def _move(staging: Path, path: Path) -> None:
 
 
 def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{uuid4().hex[:8]}.tmp")
+    """A name that no other writer has, of at most 255 bytes whatever the letters."""
+    return path.with_name(f".{path.name[:50]}.{uuid4().hex[:16]}.tmp")
+
+
+def _sync(path: Path, mode: int) -> None:
+    handle = os.open(path, mode)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _exists(path: Path) -> str:
@@ -102,13 +142,26 @@ def _exists(path: Path) -> str:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _told(path: Path, size: int = 0) -> Iterator[None]:
     """Turn what the operating system says into a sentence."""
     try:
         yield
+    except StorageError:
+        raise
     except OSError as error:
         reason = error.strerror or str(error)
-        where = os.fspath(error.filename) if error.filename else str(path)
-        raise InputError(
-            f"'{path}' could not be written: {reason} ('{where}'). Choose another place."
+        where = os.fsdecode(error.filename or path)
+        if where != str(path) and ".tmp" not in where:  # our own names say nothing to anybody
+            reason += f" ('{where}')"
+        room = f" {size:,} bytes are needed{_free(path.parent)};" if size else ""
+        raise StorageError(
+            f"Could not write '{path}': {reason}.{room} nothing was half-written. Make room there, "
+            "or choose a folder that can be written."
         ) from error
+
+
+def _free(folder: Path) -> str:
+    try:
+        return f", {shutil.disk_usage(folder).free:,} are free"
+    except OSError:
+        return ""

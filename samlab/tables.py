@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from samlab import masks
 from samlab.errors import FormatError
+from samlab.files import whole_file
 
 if TYPE_CHECKING:
     from samlab.segments import Segments
@@ -182,12 +183,8 @@ def _numbers(table: pa.Table, prefix: str) -> dict[str, np.ndarray]:
 
 def write_parquet(table: pa.Table, path: Path) -> None:
     """Write one file, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
+    with whole_file(path) as temporary:
         pq.write_table(table, temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_parquet(path: str | Path) -> pa.Table:

@@ -11,6 +11,7 @@ from safetensors.numpy import save_file
 
 from samlab.bank.heads import Head
 from samlab.errors import FormatError
+from samlab.files import whole_file
 
 if TYPE_CHECKING:
     from samlab.bank.base import PrototypeBank
@@ -42,17 +43,14 @@ def save(bank: PrototypeBank, path: Path) -> Path:
         raise FormatError(
             f"Expected an existing folder to write the bank to, got '{path.parent}'. Make it first."
         )
-    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        save_file(tensors, temporary, metadata={_KEY: json.dumps(words, default=str)})
-        temporary.replace(path)
-    except (SafetensorError, OSError) as error:
+        with whole_file(path) as temporary:
+            save_file(tensors, temporary, metadata={_KEY: json.dumps(words, default=str)})
+    except SafetensorError as error:
         raise FormatError(
             f"The bank could not be written to '{path}': {error}. Choose a folder that can be "
             "written and has room."
         ) from None
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 

@@ -16,7 +16,7 @@ import samlab
 from samlab.cli.bank import app as bank_app
 from samlab.cli.export import export as export_command
 from samlab.cli.run import cache_app, run_command
-from samlab.errors import InputError, SamlabError
+from samlab.errors import InputError, SamlabError, StorageError
 
 if TYPE_CHECKING:
     from samlab.segments import Segments
@@ -269,6 +269,8 @@ def _write(segments: Segments, pixels: Any, out: Path, stem: str) -> list[Path]:
         }
         for path, figure in pictures.items():
             figure.savefig(path, dpi=150, bbox_inches="tight")
+    except StorageError:  # says it all
+        raise
     except OSError as error:
         raise InputError(
             f"The results could not be written to '{out}': {error.strerror or error}. "

@@ -12,7 +12,7 @@ from PIL import Image
 from scipy import ndimage
 
 from samlab.errors import InputError
-from samlab.files import whole_folder, write_bytes
+from samlab.files import whole_folder, write_whole
 from samlab.formats.gather import (
     NO_CLASS,
     ImagesLike,
@@ -102,7 +102,7 @@ def write_cutouts(
             for i, number in enumerate(picture.classes.tolist()):
                 cut = cut_out(pixels, picture.segments.mask(i), soft=soft, crop=crop, margin=margin)
                 name = f"{picture.stem}_{i:04d}_{_plain(gathered.class_names[number])}.png"
-                write_bytes(staging / name, png(cut))
+                write_whole(staging / name, png(cut))
     return report(Path(folder), gathered)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from samlab.errors import InputError
-from samlab.files import whole_folder, write_bytes
+from samlab.files import whole_folder, write_whole
 from samlab.formats.cutouts import png
 from samlab.formats.gather import SegmentsLike, WriteReport, distinct_stems, gather, report
 from samlab.segments import Segments
@@ -77,7 +77,7 @@ def write_inpainting_masks(
             for i, part in enumerate(parts):
                 number = f"_{i:04d}" if each else ""
                 mask = inpainting_mask(part, grow=grow, feather=feather)
-                write_bytes(staging / f"{picture.stem}{number}_mask.png", png(mask))
+                write_whole(staging / f"{picture.stem}{number}_mask.png", png(mask))
     return report(Path(folder), gathered)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from samlab.errors import InputError
-from samlab.files import whole_folder, write_bytes
+from samlab.files import whole_folder, write_whole
 from samlab.formats.gather import (
     NO_CLASS,
     Gathered,
@@ -66,7 +66,7 @@ def write_label_maps(
             numbers = picture.classes if values == "class" else np.arange(count)
             painted = picture.segments.label_map(numbers + 1, background=0)
             kept.append(_seen(picture, painted if values == "segment" else None))
-            write_bytes(staging / f"{picture.stem}.png", _png(painted, largest))
+            write_whole(staging / f"{picture.stem}.png", _png(painted, largest))
         if values == "class":
             _write_classes(staging, gathered.class_names)
     return report(Path(folder), gathered, np.concatenate([np.zeros(0), *kept]))
@@ -116,11 +116,11 @@ def _seen(picture: Picture, index: np.ndarray | None) -> np.ndarray:
 
 def _write_classes(folder: Path, names: Sequence[str]) -> None:
     clean = [" ".join(name.split()) for name in names]
-    write_bytes(folder / "classes.txt", "\n".join(["", *clean, ""]).encode("utf-8"))
+    write_whole(folder / "classes.txt", "\n".join(["", *clean, ""]).encode("utf-8"))
     rows = ["value,name,red,green,blue", "0,background,0,0,0"]
     for value, (name, colour) in enumerate(
         zip(clean, palette(len(clean) + 1)[1:].tolist(), strict=True), 1
     ):
         quoted = '"' + name.replace('"', '""') + '"' if set(name) & set(',"') else name
         rows.append(f"{value},{quoted}," + ",".join(map(str, colour)))
-    write_bytes(folder / "classes.csv", "\n".join([*rows, ""]).encode("utf-8"))
+    write_whole(folder / "classes.csv", "\n".join([*rows, ""]).encode("utf-8"))

@@ -16,7 +16,7 @@ import numpy as np
 
 from samlab import masks
 from samlab.errors import ImageError, InputError
-from samlab.files import whole_folder, write_bytes
+from samlab.files import whole_folder, write_whole
 from samlab.formats.gather import (
     Gathered,
     Picture,
@@ -80,10 +80,10 @@ def write_yolo(
         for picture, name in zip(gathered.pictures, sets, strict=True):
             lines, shares = _lines(picture, tolerance)
             kept += shares
-            write_bytes(staging / "labels" / name / f"{picture.stem}.txt", lines.encode("ascii"))
+            write_whole(staging / "labels" / name / f"{picture.stem}.txt", lines.encode("ascii"))
             if images is not None:
                 _copy(picture, images, staging / "images" / name / picture.name)
-        write_bytes(staging / "data.yaml", _yaml(gathered, "val" in sets).encode("utf-8"))
+        write_whole(staging / "data.yaml", _yaml(gathered, "val" in sets).encode("utf-8"))
     written = report(Path(folder), gathered, np.array(kept))
     if images is None:
         written.notes.append("Put the pictures into images/train (and images/val) beside labels/.")

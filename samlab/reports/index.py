@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import samlab
 from samlab.errors import FormatError
-from samlab.reports.notebook import write_whole
+from samlab.files import write_whole
 
 PAGE = "index.html"
 DATA = "index.json"

@@ -20,6 +20,7 @@ from PIL import Image
 import samlab
 from samlab import errors
 from samlab.errors import InputError, SamlabError
+from samlab.files import write_whole
 from samlab.images import ImageLike, read_image
 from samlab.reports.page import notebook_page
 
@@ -212,19 +213,3 @@ def make_folder(folder: Path) -> None:
         raise ReportError(
             f"The report's folder '{folder}' could not be made: {error.strerror}. Choose another."
         ) from error
-
-
-def write_whole(path: Path, data: str | bytes) -> None:
-    """Write beside the target and rename, so that a reader never sees half a file."""
-    content = data if isinstance(data, bytes) else data.encode("utf-8")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        raise ReportError(
-            f"'{path}' could not be written: {error.strerror} (needs "
-            f"{len(content) / 1e6:.1f} MB). Choose another place."
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)

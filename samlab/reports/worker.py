@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from samlab.errors import SamlabError
-from samlab.reports.notebook import FAILED_NOTEBOOK, execute_report, make_folder, write_whole
+from samlab.files import write_whole
+from samlab.reports.notebook import FAILED_NOTEBOOK, execute_report, make_folder
 from samlab.reports.summary import plain_thumbnail, read_summary
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")

@@ -15,6 +15,7 @@ import pyarrow as pa
 from matplotlib.figure import Figure
 
 from samlab.errors import ImageError, InputError
+from samlab.files import write_whole
 from samlab.latent.cluster.sampled import (
     SAMPLE,
     AcrossClustering,
@@ -26,7 +27,6 @@ from samlab.latent.projection import fit_projection
 from samlab.latent.vectors import unit, vectors_of
 from samlab.palette import hex_color
 from samlab.runs.disk import shards
-from samlab.runs.disk.storage import write_whole
 from samlab.runs.results import Run
 from samlab.segments import Segments
 from samlab.view.explorer.explorer import Explorer, explore

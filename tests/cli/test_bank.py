@@ -13,7 +13,7 @@ from samlab import masks
 from samlab.bank.memory_bank import MemoryBank
 from samlab.cli.bank import app
 from samlab.datasets import write_sample_set
-from samlab.errors import FormatError, InputError
+from samlab.errors import FormatError, InputError, StorageError
 from samlab.segments import Segments
 from tests.bank.spy import Spy
 
@@ -144,7 +144,7 @@ def test_bad_places_and_names_are_told_before_the_work(files, spy, tmp_path):
     assert len(spy.pictures) == made
     with pytest.raises(InputError, match="confusion matrix could not be written to"):
         run("evaluate", bank, files.coco, files.images, "-o", other)
-    with pytest.raises(FormatError, match="The bank could not be written to"):
+    with pytest.raises(StorageError, match="Could not write .*Is a directory"):
         run("build", files.coco, files.images, "-o", other, "--resume", tmp_path / "parts")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from pycocotools.coco import COCO
 
 from samlab import masks
-from samlab.errors import InputError
+from samlab.errors import InputError, StorageError
 from samlab.formats.coco import read_coco
 from samlab.formats.coco_writer import write_coco
 from samlab.segments import Segments
@@ -117,15 +118,15 @@ def test_an_existing_file_stays_unless_told_and_a_failure_leaves_nothing(
     before = file.read_bytes()
     with pytest.raises(InputError, match="exists already and was left as it is"):
         write_coco(segments_of([]), file)
-    monkeypatch.setattr(Path, "replace", _full_disk)
-    with pytest.raises(InputError, match="could not be written: No space left"):
+    monkeypatch.setattr(os, "replace", _full_disk)
+    with pytest.raises(StorageError, match=r"write .*: No space left on device\. [\d,]+ bytes are"):
         write_coco(segments_of([]), file, overwrite=True)
     assert file.read_bytes() == before
     assert [p.name for p in file.parent.iterdir()] == ["a.json"]
 
 
-def _full_disk(self: Path, target: Path) -> None:
-    raise OSError(28, "No space left on device", str(self))
+def _full_disk(source: Path, target: Path) -> None:
+    raise OSError(28, "No space left on device", str(source))
 
 
 @pytest.mark.parametrize(

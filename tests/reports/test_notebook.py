@@ -148,14 +148,6 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path, photo):
         report.write_report(photo, tmp_path / "file" / "sub" / "r.html")
 
 
-def test_a_target_that_cannot_be_written_is_named_and_nothing_is_left(tmp_path):
-    target = tmp_path / "taken.html"
-    target.mkdir()
-    with pytest.raises(report.ReportError, match=r"taken.html' could not be written: .*MB"):
-        report.write_whole(target, "x")
-    assert [p.name for p in tmp_path.iterdir()] == ["taken.html"]
-
-
 def test_parameters_of_the_report_notebook_are_documented():
     parameters = report.report_parameters()
     assert {"image", "sam", "eps", "min_samples", "points_per_side"} <= set(parameters)

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from samlab.errors import FormatError, InputError, SamlabWarning
+from samlab.files import write_whole
 from samlab.runs.disk import shards
-from samlab.runs.disk.storage import write_whole
 from samlab.segments import Segments
 
 FORMAT_VERSION = 1
@@ -121,7 +121,7 @@ class SegmentCache:
         data = shards.to_bytes(shards.segment_rows(segments, segments.image_id))
         path = self.folder / key[:2] / f"{key}-{_digest(data)}.parquet"
         # Not flushed to the disk: after a power cut the name tells a torn file.
-        write_whole(path, data, durable=False)
+        write_whole(path, data)
         self._make_room(len(data))
 
     def entries(self) -> Iterator[Entry]:

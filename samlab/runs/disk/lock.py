@@ -11,8 +11,7 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
-from samlab.errors import InputError
-from samlab.runs.disk.storage import StorageError
+from samlab.errors import InputError, StorageError
 
 _NAME = ".writer"
 

@@ -8,18 +8,13 @@ only when its upload has ended, which is the same promise.
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from samlab.errors import InputError, SamlabError, require_extra
-
-
-class StorageError(SamlabError, OSError):
-    """Results could not be written or read: no room, no permission, no such folder."""
+from samlab.errors import InputError, StorageError, require_extra
+from samlab.files import write_whole
 
 
 class Place(Protocol):
@@ -97,7 +92,7 @@ class LocalFolder:
         return (self.root / name).read_bytes()
 
     def write(self, name: str, data: bytes) -> None:
-        write_whole(self.root / name, data)
+        write_whole(self.root / name, data, durable=True)
 
     def remove(self, name: str) -> None:
         (self.root / name).unlink(missing_ok=True)
@@ -163,58 +158,3 @@ class RemoteFolder:
     def remove(self, name: str) -> None:
         with suppress(FileNotFoundError):
             self.filesystem.rm_file(self.path(name))
-
-
-def write_whole(path: Path, data: bytes, *, durable: bool = True) -> None:
-    """Write a file whole or not at all; one that is there already is replaced.
-
-    Args:
-        path: The file; its folder is made.
-        data: All of it.
-        durable: Wait until the disk has it, so that not even a power cut leaves half of it.
-
-    Raises:
-        StorageError: Names the path, the reason and the bytes needed; nothing is left behind.
-    """
-    temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("xb") as file:
-            file.write(data)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        os.replace(temporary, path)
-        if durable:
-            _sync_folder(path.parent)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise StorageError(
-            f"Could not write '{path}': {error.strerror or error}. {len(data):,} bytes are needed"
-            f"{_free(path.parent)}; nothing was half-written. Make room there, or choose a folder "
-            "that can be written."
-        ) from error
-    except BaseException:  # Ctrl-C in the middle: leave nothing behind either
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename survive a power cut; Windows has no such call and needs none."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # some network file systems refuse to sync a folder
-            os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _free(folder: Path) -> str:
-    try:
-        return f", {shutil.disk_usage(folder).free:,} are free"
-    except OSError:
-        return ""

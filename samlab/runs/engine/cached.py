@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from samlab.errors import SamlabWarning
+from samlab.errors import SamlabWarning, StorageError
 from samlab.images import ImageLike, read_image
 from samlab.pictures import read_picture
 from samlab.runs.disk.cache import SegmentCache, cache_key, open_cache
-from samlab.runs.disk.storage import StorageError
 from samlab.runs.engine.read_ahead import Loaded
 from samlab.runs.engine.work import Recipe, Work
 from samlab.segments import Segments

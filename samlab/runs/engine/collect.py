@@ -7,9 +7,8 @@ from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from samlab.errors import SamlabError
+from samlab.errors import SamlabError, StorageError
 from samlab.runs.disk.shards import Outcome
-from samlab.runs.disk.storage import StorageError
 from samlab.runs.disk.store import RunStore
 from samlab.runs.engine.progress import ProgressBar
 from samlab.runs.engine.work import Classify

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from pathlib import Path
+
+from samlab.files import write_whole
 
 
 def cache_folder() -> Path:
@@ -47,14 +48,7 @@ def remember_sha256(path: str | os.PathLike[str], digest: str) -> None:
     target = _memory()
     try:
         entry = [*_version(path), digest]
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".hashes-")
-        try:
-            with open(handle, "w", encoding="utf-8") as file:
-                json.dump({**_read(), str(path): entry}, file, indent=0)
-            os.replace(name, target)
-        finally:
-            Path(name).unlink(missing_ok=True)
+        write_whole(target, json.dumps({**_read(), str(path): entry}, indent=0))
     except OSError:
         return
 

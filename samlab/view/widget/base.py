@@ -24,6 +24,7 @@ from IPython.core.getipython import get_ipython
 from PIL import Image
 
 from samlab.errors import SamlabError
+from samlab.files import write_whole
 from samlab.palette import NOISE, hex_color
 from samlab.view.scene import jpeg
 from samlab.view.widget import html
@@ -145,7 +146,7 @@ class Bench(anywidget.AnyWidget):
         Returns:
             The path.
         """
-        return html.write(self.to_html(), path)
+        return write_whole(path, self.to_html())
 
     def _repr_mimebundle_(self, **_: Any) -> Any:
         plain = {"text/plain": repr(self)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 from html import escape
-from pathlib import Path
 from typing import Any
 
 _PAGE = """<!doctype html>
@@ -111,15 +110,3 @@ def frame(html: str, height: int, still: bytes = b"") -> str:
         f'style="{ground if still else ""}width: 100%; height: {height}px; border: 0; '
         'display: block"></iframe>'
     )
-
-
-def write(html: str, path: str | Path) -> Path:
-    """Write a page to a file; whole or not at all. Returns the path."""
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.tmp")
-    try:
-        temporary.write_text(html, encoding="utf-8")
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return target

@@ -14,9 +14,8 @@ import pytest
 import skimage.data
 
 import samlab
-from samlab.errors import InputError, SamlabWarning
+from samlab.errors import InputError, SamlabWarning, StorageError
 from samlab.runs.disk.cache import SegmentCache, cache_key, open_cache
-from samlab.runs.disk.storage import StorageError
 from samlab.runs.engine.cached import Remember, cached_segment
 from samlab.segments import Segments
 from tests.runs.light import light, make_pictures, run_light, tables_of

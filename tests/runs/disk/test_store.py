@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from samlab.errors import FormatError, InputError, SamlabWarning
+from samlab.errors import FormatError, InputError, SamlabWarning, StorageError
 from samlab.runs.disk import lock
-from samlab.runs.disk.storage import StorageError, open_place, write_whole
+from samlab.runs.disk.storage import open_place
 from samlab.runs.disk.store import RunStore
 from samlab.runs.results import open_run
 from tests.runs.light import SETTINGS, check_folder, make_pictures, run_light, tables_of
@@ -218,19 +218,6 @@ def test_a_really_full_and_a_really_read_only_disk(pictures, tmp_path) -> None:
             run_light(pictures, disk / "out")
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)
-
-
-def test_writing_whole_replaces_or_leaves_what_was_there(tmp_path, monkeypatch) -> None:
-    file = tmp_path / "sub" / "a.bin"
-    write_whole(file, b"old")
-    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
-        write_whole(file, b"new")
-    monkeypatch.undo()
-    assert file.read_bytes() == b"old"
-    assert [p.name for p in file.parent.iterdir()] == ["a.bin"]
-    write_whole(file, b"new", durable=False)
-    assert file.read_bytes() == b"new"
 
 
 # -- object storage -----------------------------------------------------------------------------
