@@ -3,19 +3,34 @@
 A mask is a dict `{"size": [H, W], "counts": str}`, column-major, as in COCO's JSON files
 (https://github.com/cocodataset/cocoapi). Boxes are XYXY in pixels, half-open: a one-pixel mask at
 x=3, y=5 has the box (3, 5, 4, 6).
+
+pycocotools believes every RLE: counts that do not fit the size make it read and write outside its
+own memory, or run for ever. So nothing reaches it unchecked. What was encoded or checked here is
+marked by its type, and is not looked at again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 from pycocotools import mask as coco
 
-from samlab.errors import InputError
+from samlab.errors import FormatError, InputError
 
 Rle: TypeAlias = dict[str, Any]
+
+_MOST_PIXELS = 2**31 - 1  # COCO's counts are numbers of 32 bits
+_CODES = bytes(range(48, 112))  # the characters of compressed counts, six bits each
+_LAST_CODE = 80  # the first character after which a number goes on
+_MOST_CODES = 7  # of one number: 35 bits, enough for the difference of two counts
+_GROUP = 256  # RLEs that are decoded together, for speed
+_NO_SUM = "its run lengths do not add up to its size"
+
+
+class _Sound(dict[str, Any]):
+    """An RLE of compressed text that is known to fit its size."""
 
 
 def encode(mask: np.ndarray) -> Rle | list[Rle]:
@@ -37,13 +52,18 @@ def encode(mask: np.ndarray) -> Rle | list[Rle]:
             f"Expected a mask of shape (H, W) or masks of shape (N, H, W), got {mask.shape}."
         )
     if mask.ndim == 2:
-        return _to_text(coco.encode(np.asfortranarray(mask, dtype=np.uint8)))
-    return [_to_text(coco.encode(np.asfortranarray(one, dtype=np.uint8))) for one in mask]
+        return _encoded(mask)
+    return [_encoded(one) for one in mask]
+
+
+def _encoded(mask: np.ndarray) -> Rle:
+    rle = coco.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return trusted(rle["size"], rle["counts"].decode("ascii"))
 
 
 def decode(rle: Rle) -> np.ndarray:
     """Decode one RLE, compressed or not, to a boolean array (H, W)."""
-    return coco.decode(_to_bytes(rle)).astype(bool)
+    return coco.decode(_to_bytes([rle])[0]).astype(bool)
 
 
 def decode_all(rles: Sequence[Rle], image_size: tuple[int, int]) -> np.ndarray:
@@ -63,7 +83,7 @@ def coordinates(rle: Rle) -> tuple[np.ndarray, np.ndarray]:
         >>> [found.tolist() for found in coordinates(encode(np.eye(2, dtype=bool)))]
         [[0, 1], [0, 1]]
     """
-    ends = np.cumsum(_run_lengths(_to_bytes(rle)["counts"]))
+    ends = np.cumsum(_run_lengths([_to_bytes([rle])[0]["counts"]])[0])
     starts, stops = ends[: len(ends) // 2 * 2 : 2], ends[1::2]
     lengths = stops - starts
     # Each run counts on from its start.
@@ -72,34 +92,14 @@ def coordinates(rle: Rle) -> tuple[np.ndarray, np.ndarray]:
     return rows, columns
 
 
-def _run_lengths(counts: bytes) -> np.ndarray:
-    """COCO's compressed counts as run lengths, int64 (K,), beginning with background.
-
-    Groups of five bits, low ones first, a sixth bit where more follow; signed; from the fourth run
-    on the difference to the run two before (rleFrString in cocoapi's maskApi.c).
-    """
-    codes = np.frombuffer(counts, np.uint8).astype(np.int64) - 48
-    if len(codes) == 0:
-        return np.zeros(0, np.int64)
-    last = (codes & 32) == 0
-    first = np.append(0, np.flatnonzero(last)[:-1] + 1)
-    place = np.arange(len(codes)) - np.repeat(first, np.diff(np.append(first, len(codes))))
-    values = np.add.reduceat((codes & 31) << (5 * place), first)
-    negative = (codes[last] & 16) != 0
-    values[negative] -= np.int64(1) << (5 * (place[last][negative] + 1))
-    values[1::2] = np.cumsum(values[1::2])
-    values[2::2] = np.cumsum(values[2::2])
-    return values
-
-
 def area(rles: Sequence[Rle]) -> np.ndarray:
     """Areas in pixels, int64 (N,)."""
     if len(rles) == 0:
         return np.zeros(0, np.int64)
     # In groups: pycocotools 2.0.11 writes the number of masks into a uint8 (_mask.pyx, area), which
     # NumPy 2 refuses from 256 on.
-    groups = (rles[i : i + 255] for i in range(0, len(rles), 255))
-    parts = [coco.area([_to_bytes(r) for r in group]) for group in groups]
+    sound = _to_bytes(rles)
+    parts = [coco.area(sound[i : i + 255]) for i in range(0, len(sound), 255)]
     return np.concatenate(parts).astype(np.int64)
 
 
@@ -107,7 +107,7 @@ def boxes(rles: Sequence[Rle]) -> np.ndarray:
     """Bounding boxes, XYXY half-open, float32 (N, 4); an empty mask has the box (0, 0, 0, 0)."""
     if len(rles) == 0:
         return np.zeros((0, 4), np.float32)
-    xywh = np.asarray(coco.toBbox([_to_bytes(r) for r in rles]), dtype=np.float32).reshape(-1, 4)
+    xywh = np.asarray(coco.toBbox(_to_bytes(rles)), dtype=np.float32).reshape(-1, 4)
     xywh[(xywh[:, 2] == 0) | (xywh[:, 3] == 0)] = 0
     return np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
 
@@ -119,7 +119,7 @@ def iou(a: Sequence[Rle], b: Sequence[Rle]) -> np.ndarray:
     """
     if len(a) == 0 or len(b) == 0:
         return np.zeros((len(a), len(b)))
-    result = coco.iou([_to_bytes(r) for r in a], [_to_bytes(r) for r in b], [0] * len(b))
+    result = coco.iou(_to_bytes(a), _to_bytes(b), [0] * len(b))
     return np.nan_to_num(np.asarray(result, dtype=np.float64).reshape(len(a), len(b)))
 
 
@@ -133,25 +133,174 @@ def check_sizes(rles: Iterable[Rle], image_size: tuple[int, int]) -> None:
             )
 
 
-def _to_text(rle: Rle) -> Rle:
-    counts = rle["counts"]
-    return {
-        "size": [int(n) for n in rle["size"]],
-        "counts": counts.decode("ascii") if isinstance(counts, bytes) else counts,
-    }
+def checked(rles: Iterable[Mapping[str, Any]]) -> tuple[Rle, ...]:
+    """RLEs from outside, as compressed text that fits its size.
+
+    Args:
+        rles: With counts as text, as bytes, or as plain run lengths that begin with background.
+
+    Returns:
+        As many. Those that samlab made or has checked before are the same objects, at no cost.
+
+    Raises:
+        FormatError: Names the first that is no RLE, or whose counts do not fit its size.
+
+    Example:
+        >>> checked([{"size": [2, 2], "counts": [1, 3]}])
+        ({'size': [2, 2], 'counts': '13'},)
+    """
+    found = list(rles)
+    fresh = [i for i, rle in enumerate(found) if type(rle) is not _Sound]
+    for i, rle in zip(fresh, _examined([found[i] for i in fresh]), strict=True):
+        if isinstance(rle, FormatError):
+            raise FormatError(
+                f"Expected masks as COCO's run lengths; mask {i} cannot be used: {rle}. Make it "
+                "again, for example with samlab.masks.encode."
+            )
+        found[i] = rle
+    return tuple(found)
 
 
-def _to_bytes(rle: Rle) -> Rle:
-    """Give pycocotools what it takes, from compressed text or bytes or from plain run lengths."""
-    counts = rle["counts"]
-    if isinstance(counts, str):
-        return {"size": rle["size"], "counts": counts.encode("ascii")}
-    if isinstance(counts, (list, np.ndarray)):
-        height, width = rle["size"]
-        return coco.frPyObjects({"size": rle["size"], "counts": list(counts)}, height, width)
-    return rle
+def compress(rle: Mapping[str, Any]) -> Rle:
+    """Turn any RLE (text, bytes, or SAM's uncompressed list of runs) into compressed text.
+
+    Raises:
+        FormatError: As `checked`.
+    """
+    return checked([rle])[0]
 
 
-def compress(rle: Rle) -> Rle:
-    """Turn any RLE (text, bytes, or SAM's uncompressed list of runs) into compressed text."""
-    return _to_text(_to_bytes(rle))
+def trusted(size: Sequence[int], counts: str) -> Rle:
+    """An RLE that our own encoders made, which nobody need check; `counts` as compressed text."""
+    return _Sound(size=[int(size[0]), int(size[1])], counts=counts)
+
+
+def sound(rle: Any) -> Rle:
+    """One RLE from outside as `checked` gives it; what is wrong comes as a mere clause.
+
+    For readers that count what they leave out.
+
+    Raises:
+        FormatError: For example "its run lengths do not add up to its size".
+    """
+    found = _examined([rle])[0]
+    if isinstance(found, FormatError):
+        raise found
+    return found
+
+
+def _examined(rles: Sequence[Any]) -> list[Rle | FormatError]:
+    """The sound RLE, or what is wrong with it, for each."""
+    found: list[Any] = []
+    for rle in rles:
+        try:
+            found.append(_opened(rle))
+        except FormatError as error:
+            found.append(error)
+    texts = [i for i, one in enumerate(found) if type(one) is tuple]
+    for group in (texts[i : i + _GROUP] for i in range(0, len(texts), _GROUP)):
+        runs, starts = _run_lengths([found[i][1] for i in group])
+        pixels = np.array([height * width for (height, width), _ in (found[i] for i in group)])
+        fits = _add_up(runs, starts, pixels)
+        gaps = runs == 0  # inside a mask: legal, but pycocotools stumbles over them
+        gaps[starts] = False
+        gapped = np.logical_or.reduceat(gaps, starts)
+        stops = np.append(starts[1:], len(runs))
+        for k, i in enumerate(group):
+            size, text = found[i]
+            if not fits[k]:
+                found[i] = FormatError(_NO_SUM)
+            elif gapped[k]:
+                found[i] = _of_runs(size, runs[starts[k] : stops[k]])
+            else:
+                found[i] = trusted(size, text.decode("ascii"))
+    return found
+
+
+def _opened(rle: Any) -> Rle | tuple[tuple[int, int], bytes]:
+    """The size and the text, whose run lengths are still to be checked."""
+    if type(rle) is _Sound:
+        return rle
+    if not isinstance(rle, Mapping):
+        raise FormatError("it is no object with 'size' and 'counts'")
+    size, counts = rle.get("size"), rle.get("counts")
+    try:
+        height, width = (int(side) if side == int(side) else 0 for side in size)  # type: ignore[union-attr]
+    except (TypeError, ValueError, OverflowError):
+        raise FormatError("its 'size' is not two numbers, height and width") from None
+    if height < 1 or width < 1 or height * width > _MOST_PIXELS:
+        raise FormatError(f"its 'size' is not one of 1 to {_MOST_PIXELS:,} pixels")
+    text = counts.encode("utf-8", "surrogatepass") if isinstance(counts, str) else counts
+    if isinstance(text, bytes):
+        if text.translate(None, _CODES) or (text and text[-1] >= _LAST_CODE):
+            raise FormatError("its 'counts' are not COCO's compressed text, or are cut short")
+        if not text:
+            raise FormatError(_NO_SUM)
+        return (height, width), text
+    try:
+        runs = np.asarray(counts)
+    except ValueError:  # lists of several lengths
+        runs = np.zeros((0, 0))
+    if runs.ndim != 1 or (len(runs) and runs.dtype.kind not in "iu"):
+        raise FormatError("its 'counts' are neither COCO's compressed text nor whole numbers")
+    runs = runs.astype(np.int64)
+    if not len(runs) or not _add_up(runs, np.zeros(1, np.intp), np.array([height * width])):
+        raise FormatError(_NO_SUM)
+    return _of_runs((height, width), runs)
+
+
+def _add_up(runs: np.ndarray, starts: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """Whether the runs from each start on, none below zero, are that many pixels; boolean (N,)."""
+    fits: np.ndarray = np.minimum.reduceat(runs, starts) >= 0
+    fits &= np.maximum.reduceat(runs, starts) <= pixels  # so that no sum overflows
+    return fits & (np.add.reduceat(runs, starts) == pixels)
+
+
+def _run_lengths(texts: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
+    """COCO's compressed texts, none empty, as run lengths, each beginning with background.
+
+    Groups of five bits, low ones first, a sixth bit where more follow; signed; from the fourth run
+    on the difference to the run two before (rleFrString in cocoapi's maskApi.c).
+
+    Returns:
+        int64 (K,), the runs of all one after the other, and where those of each text begin (N,). A
+        number that is too long for a picture comes as one below zero, or above every picture.
+    """
+    codes = np.frombuffer(b"".join(texts), np.uint8) - 48
+    last = np.flatnonzero(codes < 32)
+    first = np.concatenate([[0], last[:-1] + 1])
+    length = last - first + 1
+    values = (codes[first] & 31).astype(np.int64)
+    for place in range(1, min(int(length.max()), _MOST_CODES)):
+        longer = np.flatnonzero(length > place)
+        values[longer] |= (codes[first[longer] + place] & 31).astype(np.int64) << 5 * place
+    values[length > _MOST_CODES] = -(2**40)
+    negative = ((codes[last] & 16) != 0) & (length <= _MOST_CODES)
+    values[negative] -= np.int64(1) << (5 * length[negative])
+    counts = np.searchsorted(last, np.cumsum([len(text) for text in texts]))
+    starts = np.concatenate([[0], counts[:-1]])
+    number = np.arange(len(values)) - np.repeat(starts, np.diff(counts, prepend=0))
+    for parity in (1, 0):
+        own = (number & 1 == parity) & (number > 0)
+        sums = np.cumsum(np.where(own, values, 0))
+        values = np.where(own, sums - np.repeat(sums[starts], np.diff(counts, prepend=0)), values)
+    return values, starts
+
+
+def _of_runs(size: tuple[int, int], runs: np.ndarray) -> Rle:
+    """The RLE of run lengths that add up to the size."""
+    counts = {"size": list(size), "counts": _merged(runs).tolist()}
+    return trusted(size, coco.frPyObjects(counts, *size)["counts"].decode("ascii"))
+
+
+def _merged(runs: np.ndarray) -> np.ndarray:
+    """The same mask without runs of length zero, except perhaps the first."""
+    kept = np.flatnonzero(runs)
+    first = np.append(True, np.diff(kept % 2) != 0)  # background and mask in turn
+    joined = np.add.reduceat(runs[kept], np.flatnonzero(first))
+    return np.append(0, joined) if kept[0] % 2 else joined
+
+
+def _to_bytes(rles: Iterable[Rle]) -> list[Rle]:
+    """Give pycocotools what it takes and can trust."""
+    return [{"size": rle["size"], "counts": rle["counts"].encode("ascii")} for rle in checked(rles)]

@@ -34,7 +34,8 @@ class Segments:
     Immutable: every operation returns a new object. An empty one (N = 0) goes through everything.
 
     Attributes:
-        rles: N masks as COCO RLE of size (H, W).
+        rles: N masks as COCO RLE of size (H, W); those from outside are checked, since broken
+            ones make pycocotools read outside its memory.
         boxes: float32 (N, 4), XYXY pixels, half-open.
         areas: int64 (N,), pixels.
         predicted_iou: float32 (N,), the model's estimate of its own mask's IoU.
@@ -67,6 +68,7 @@ class Segments:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "rles", masks.checked(self.rles))
         n = len(self.rles)
         sizes = {tuple(rle["size"]) for rle in self.rles}
         if self.image_size == (0, 0) and len(sizes) == 1:
@@ -113,7 +115,6 @@ class Segments:
                     f"per segment; got {array.shape}."
                 )
             scores[str(name)] = _frozen(array)
-        object.__setattr__(self, "rles", tuple(self.rles))
         object.__setattr__(self, "embeddings", vectors)
         object.__setattr__(self, "scores", scores)
         object.__setattr__(self, "class_names", {int(k): v for k, v in self.class_names.items()})

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco
 
+from samlab import masks
 from samlab.errors import FormatError
 from samlab.formats.json_files import field_of, list_of, load_json
 from samlab.formats.labelled import LabelledImages, RawObject, Reading
-from samlab.masks import Rle, compress
+from samlab.masks import Rle
 
 _KIND = "COCO"
 
@@ -148,46 +149,16 @@ def read_mask(value: Any, size: tuple[int, int]) -> Rle:
         if not np.isfinite(corners).all() or np.abs(corners).max() > 1e6:
             raise FormatError("its polygon lies nowhere near the picture")
         polygons.append(corners.tolist())
-    rle = compress(coco.merge(coco.frPyObjects(polygons, *size)))
-    if coco.area({**rle, "counts": rle["counts"].encode()}) == 0:
+    rle = masks.compress(coco.merge(coco.frPyObjects(polygons, *size)))
+    if masks.area([rle])[0] == 0:
         raise FormatError("its polygon covers no pixel")
     return rle
 
 
 def _run_lengths(value: Mapping[str, Any], size: tuple[int, int]) -> Rle:
-    counts = value.get("counts")
     if value.get("size") != [*size]:
         raise FormatError(f"its run lengths have another size than the picture's {[*size]}")
-    if isinstance(counts, str):
-        runs = _decode_counts(counts)
-    elif isinstance(counts, list) and all(isinstance(n, int) for n in counts):
-        runs = counts
-    else:
-        raise FormatError("its run lengths have no usable 'counts'")
-    # Checked here because pycocotools trusts them: bad ones write outside its own arrays.
-    if min(runs, default=-1) < 0 or sum(runs) != size[0] * size[1]:
-        raise FormatError("its run lengths do not add up to the picture")
-    if sum(runs[1::2]) == 0:
+    rle = masks.sound(value)
+    if masks.area([rle])[0] == 0:
         raise FormatError("its run lengths cover no pixel")
-    return compress({"size": [*size], "counts": runs})
-
-
-def _decode_counts(text: str) -> list[int]:
-    """COCO's compressed text to run lengths (cocoapi, common/maskApi.c, rleFrString)."""
-    runs: list[int] = []
-    value = shift = 0
-    for character in text:
-        code = ord(character) - 48
-        if not 0 <= code < 64 or shift > 60:
-            raise FormatError("its run lengths are not COCO's compressed text")
-        value |= (code & 31) << shift
-        shift += 5
-        if code & 32:
-            continue
-        if code & 16:
-            value -= 1 << shift
-        runs.append(value + runs[-2] if len(runs) > 2 else value)
-        value = shift = 0
-    if shift:
-        raise FormatError("its run lengths are cut short")
-    return runs
+    return rle

@@ -253,7 +253,7 @@ def _logits_of(
     columns = cell_shares(image_size[1], input_size[1] * side / img_size, side)
     out = np.empty((len(masks), side, side), np.float32)
     for i, mask in enumerate(masks):
-        dense = rle_masks.decode(dict(mask)) if isinstance(mask, Mapping) else mask
+        dense = rle_masks.decode(mask) if isinstance(mask, Mapping) else mask
         if not dense.any():
             raise InputError(f"Expected masks with at least one pixel; mask {i} is empty.")
         share = np.clip(rows @ dense.astype(np.float32) @ columns.T, DOUBT, 1 - DOUBT)

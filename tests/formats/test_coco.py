@@ -237,7 +237,7 @@ def test_any_text_as_run_lengths_is_a_mask_or_an_error(text):
         ({"size": [30, 40], "counts": [1, 2]}, "do not add up"),
         ({"size": [30, 40], "counts": [1210, -10]}, "do not add up"),
         ({"size": [30, 40], "counts": [1200]}, "cover no pixel"),
-        ({"size": [30, 40]}, "no usable 'counts'"),
+        ({"size": [30, 40]}, "neither COCO's compressed text"),
         ([[1, 2, 3, 4]], "at least three x, y pairs"),
         ([[1, 2, 3, 4, 5, "x"]], "not a list of numbers"),
         ([[1, 2, 3, 4, 5, 1e30]], "nowhere near the picture"),

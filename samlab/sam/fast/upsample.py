@@ -24,7 +24,7 @@ from pycocotools import mask as coco
 from torch import Tensor
 from torch.nn import functional as F
 
-from samlab.masks import Rle
+from samlab.masks import Rle, trusted
 
 _DENSE_PIXELS = {"cuda": 1 << 27, "cpu": 1 << 22}  # dense pixels alive at a time
 
@@ -254,10 +254,10 @@ def runs_to_rle(runs: np.ndarray, image_size: tuple[int, int]) -> Rle:
     size = [int(image_size[0]), int(image_size[1])]
     if find_spec("numba") is None:
         rle = coco.frPyObjects({"size": size, "counts": runs.tolist()}, *size)
-        return {"size": size, "counts": rle["counts"].decode("ascii")}
+        return trusted(size, rle["counts"].decode("ascii"))
     from samlab.sam.fast.tracing import compress
 
-    return {"size": size, "counts": compress(runs).tobytes().decode("ascii")}
+    return trusted(size, compress(runs).tobytes().decode("ascii"))
 
 
 def runs_to_mask(runs: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
