@@ -61,7 +61,7 @@ def _encoded(mask: np.ndarray) -> Rle:
     return trusted(rle["size"], rle["counts"].decode("ascii"))
 
 
-def decode(rle: Rle) -> np.ndarray:
+def decode(rle: Mapping[str, Any]) -> np.ndarray:
     """Decode one RLE, compressed or not, to a boolean array (H, W)."""
     return coco.decode(_to_bytes([rle])[0]).astype(bool)
 
@@ -149,7 +149,7 @@ def checked(rles: Iterable[Mapping[str, Any]]) -> tuple[Rle, ...]:
         >>> checked([{"size": [2, 2], "counts": [1, 3]}])
         ({'size': [2, 2], 'counts': '13'},)
     """
-    found = list(rles)
+    found: list[Any] = list(rles)
     fresh = [i for i, rle in enumerate(found) if type(rle) is not _Sound]
     for i, rle in zip(fresh, _examined([found[i] for i in fresh]), strict=True):
         if isinstance(rle, FormatError):
@@ -301,6 +301,6 @@ def _merged(runs: np.ndarray) -> np.ndarray:
     return np.append(0, joined) if kept[0] % 2 else joined
 
 
-def _to_bytes(rles: Iterable[Rle]) -> list[Rle]:
+def _to_bytes(rles: Iterable[Mapping[str, Any]]) -> list[Rle]:
     """Give pycocotools what it takes and can trust."""
     return [{"size": rle["size"], "counts": rle["counts"].encode("ascii")} for rle in checked(rles)]

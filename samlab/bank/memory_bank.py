@@ -12,7 +12,7 @@ from samlab.formats.coco import read_coco
 from samlab.formats.label_maps import read_label_maps
 from samlab.formats.labelled import LabelledImages
 from samlab.formats.voc import read_voc
-from samlab.formats.yolo_reader import read_yolo
+from samlab.formats.yolo import read_yolo
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam

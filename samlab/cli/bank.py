@@ -256,7 +256,7 @@ def _examples(
 ) -> Segments:
     """Read labels, say what was left out, and make the examples."""
     from samlab.bank.examples import box_examples
-    from samlab.formats.labels import guess_format, read_labels
+    from samlab.formats.registry import guess_format, read_labels
 
     labelled = read_labels(labels, images, format=format, classes=classes)  # type: ignore[arg-type]
     typer.echo(str(labelled.report), err=True)

@@ -73,7 +73,7 @@ def export(
 
     Example: samlab export labels.json --images photos -o data --format yolo --val 0.2
     """
-    from samlab.formats.export import export as write
+    from samlab.formats.registry import export as write
 
     options: dict[str, Any] = {"overwrite": overwrite}
     kind = format
@@ -101,7 +101,7 @@ def read_segments(
     Raises:
         InputError: It does not exist, or labels come without their pictures.
     """
-    from samlab.formats.labels import read_labels
+    from samlab.formats.registry import read_labels
     from samlab.formats.sa1b import read_sa1b
     from samlab.segments import Segments
 
@@ -141,7 +141,7 @@ def _of_run(folder: Path) -> list[Segments]:
 
 
 def _is_sa1b(file: Path) -> bool:
-    from samlab.formats.json_files import load_json
+    from samlab.formats.untrusted import load_json
 
     content = load_json(file, "COCO, BDD100K or SA-1B")
     return isinstance(content, dict) and isinstance(content.get("image"), dict)

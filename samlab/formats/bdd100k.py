@@ -12,8 +12,8 @@ from typing import Any
 
 from samlab.errors import FormatError
 from samlab.formats.coco import read_mask
-from samlab.formats.json_files import field_of, list_of, load_json
 from samlab.formats.labelled import LabelledImages, RawObject, Reading
+from samlab.formats.untrusted import field_of, list_of, named_content
 
 _KIND = "BDD100K"
 _CORNERS = ("x1", "y1", "x2", "y2")
@@ -37,10 +37,7 @@ def read_bdd100k(frames: str | Path | list[Any], images: str | Path) -> Labelled
     Raises:
         FormatError: A field is missing or of the wrong kind; no picture could be used.
     """
-    if isinstance(frames, (str, Path)):
-        where, content = f"'{frames}'", load_json(frames, _KIND)
-    else:
-        where, content = "the list", frames
+    where, content = named_content(frames, _KIND, "the list")
     if isinstance(content, Mapping):
         if "frames" not in content and "annotations" in content:
             raise FormatError(

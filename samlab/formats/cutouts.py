@@ -1,4 +1,4 @@
-"""Cut-outs: segments without their background, as pictures with an alpha channel."""
+"""Pictures for editors: segments without their background, and masks of what to paint anew."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from samlab.formats.gather import (
     ImagesLike,
     SegmentsLike,
     WriteReport,
-    distinct_stems,
     gather,
     pixels_of,
     report,
 )  # fmt: skip
 from samlab.images import ImageLike, read_image
+from samlab.segments import Segments
 
 
 def cut_out(
@@ -94,19 +94,18 @@ def write_cutouts(
     """
     if image_id is None and _is_one(images):
         image_id = "picture.png"
-    gathered = gather(segments, no_class=no_class, image_id=image_id)
-    distinct_stems(gathered.pictures)
+    gathered = gather(segments, no_class=no_class, image_id=image_id, file_each=True)
     with whole_folder(folder, overwrite) as staging:
         for picture in gathered.pictures:
             pixels = pixels_of(picture, images)
             for i, number in enumerate(picture.classes.tolist()):
                 cut = cut_out(pixels, picture.segments.mask(i), soft=soft, crop=crop, margin=margin)
                 name = f"{picture.stem}_{i:04d}_{_plain(gathered.class_names[number])}.png"
-                write_whole(staging / name, png(cut))
+                write_whole(staging / name, _png(cut))
     return report(Path(folder), gathered)
 
 
-def png(pixels: np.ndarray) -> bytes:
+def _png(pixels: np.ndarray) -> bytes:
     """A uint8 array (H, W), (H, W, 3) or (H, W, 4) as PNG."""
     buffer = BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
@@ -136,3 +135,84 @@ def _plain(name: str) -> str:
         'traffic-light-red'
     """
     return re.sub(r"[^\w.-]+", "-", name).strip("-.")[:60] or "class"
+
+
+# -- masks for inpainting ------------------------------------------------------------------------
+
+
+def inpainting_mask(
+    segments: Segments | np.ndarray, *, grow: float = 8.0, feather: float = 0.0
+) -> np.ndarray:
+    """The area of segments, grown and with a soft border.
+
+    White is what is to be painted, as Stable Diffusion, LaMa and most others take it; use
+    `255 - mask` for tools that want it the other way round. A mask that ends right at the object
+    leaves a rim of it for the model to continue, hence `grow`.
+
+    Args:
+        segments: Segments of one picture, taken together; or a boolean mask (H, W).
+        grow: Pixels by which the area grows, in all directions alike.
+        feather: Pixels over which it then falls from white to black.
+
+    Returns:
+        uint8 (H, W): 255 on the segments and up to `grow` pixels around, 0 farther than
+        `grow + feather`. All 0 where there is no segment.
+
+    Example:
+        >>> mask = np.zeros((1, 6), bool)
+        >>> mask[0, 0] = True
+        >>> inpainting_mask(mask, grow=1, feather=3).tolist()
+        [[255, 255, 191, 128, 64, 0]]
+    """
+    if not (0 <= grow < np.inf and 0 <= feather < np.inf):
+        raise InputError(f"Expected grow and feather of 0 or more, got {grow} and {feather}.")
+    covered = _union(segments)
+    if not covered.any():
+        return np.zeros(covered.shape, np.uint8)
+    beyond = ndimage.distance_transform_edt(~covered) - grow
+    if feather == 0:
+        return (beyond <= 0).astype(np.uint8) * 255
+    return (255 * (1 - np.clip(beyond / (feather + 1), 0, 1))).round().astype(np.uint8)
+
+
+def write_inpainting_masks(
+    segments: SegmentsLike,
+    folder: str | Path,
+    *,
+    grow: float = 8.0,
+    feather: float = 0.0,
+    each: bool = False,
+    image_id: str | None = None,
+    overwrite: bool = False,
+) -> WriteReport:
+    """Write NAME_mask.png per picture, 8 bits of grey, all segments together.
+
+    Args:
+        segments: Of one or several pictures; see `samlab.export`.
+        folder: Where the PNGs go.
+        grow, feather: See `inpainting_mask`.
+        each: One file per segment instead, NAME_NUMBER_mask.png.
+        image_id: Name for a picture that has none.
+        overwrite: Write into a folder that has files already, replacing those of the same name.
+    """
+    gathered = gather(segments, image_id=image_id or "picture.png", file_each=True)
+    with whole_folder(folder, overwrite) as staging:
+        for picture in gathered.pictures:
+            parts = list(picture.segments) if each else [picture.segments]
+            for i, part in enumerate(parts):
+                number = f"_{i:04d}" if each else ""
+                mask = inpainting_mask(part, grow=grow, feather=feather)
+                write_whole(staging / f"{picture.stem}{number}_mask.png", _png(mask))
+    return report(Path(folder), gathered)
+
+
+def _union(segments: Segments | np.ndarray) -> np.ndarray:
+    if isinstance(segments, Segments):
+        return segments.label_map(np.zeros(len(segments), np.int64)) == 0
+    mask = np.asarray(segments)
+    if mask.ndim != 2 or mask.dtype != bool:
+        raise InputError(
+            "Expected segments or a boolean mask (H, W), got an array of dtype "
+            f"{mask.dtype} and shape {mask.shape}."
+        )
+    return mask

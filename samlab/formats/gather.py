@@ -100,7 +100,11 @@ class WriteReport:
 
 
 def gather(
-    segments: SegmentsLike, *, no_class: str | None = NO_CLASS, image_id: str | None = None
+    segments: SegmentsLike,
+    *,
+    no_class: str | None = NO_CLASS,
+    image_id: str | None = None,
+    file_each: bool = False,
 ) -> Gathered:
     """Sort segments into pictures and number their classes.
 
@@ -109,12 +113,14 @@ def gather(
         no_class: Class of the segments with the label -1 that have no name; None leaves all
             segments with the label -1 out.
         image_id: Name for a picture that has none.
+        file_each: Whether each picture gets a file of its name with another ending.
 
     Returns:
         The pictures. Classes come in the order of their labels, also those that no segment has.
 
     Raises:
-        InputError: A picture has no name, or one that leads out of a folder, or two sizes.
+        InputError: A picture has no name, or one that leads out of a folder, or two sizes; or two
+            pictures would get one file.
     """
     parts = [segments] if isinstance(segments, Segments) else list(segments)
     names = _class_names(parts, no_class)
@@ -132,6 +138,8 @@ def gather(
             numbers = [names.index(_name_of(one, v, no_class)) for v in one.labels.tolist()]
             found.setdefault(name, []).append((one, np.array(numbers, np.int64)))
     pictures = tuple(_picture(name, pieces) for name, pieces in found.items())
+    if file_each:
+        _distinct_stems(pictures)
     return Gathered(pictures, names, +left_out)
 
 
@@ -158,10 +166,7 @@ def pixels_of(picture: Picture, images: ImagesLike) -> np.ndarray:
             raise ImageError(f"Expected the picture '{picture.name}' among the images given.")
         source = images[picture.name]
     elif isinstance(images, (str, os.PathLike)) and Path(images).is_dir():
-        file = inside(image_folder(Path(images)), picture.name)
-        if file is None or not file.is_file():
-            raise ImageError(f"No picture '{picture.name}' in the folder '{Path(images)}'.")
-        source = file
+        source = file_of(picture, images)
     else:
         source = images
     pixels = read_image(source)
@@ -173,11 +178,19 @@ def pixels_of(picture: Picture, images: ImagesLike) -> np.ndarray:
     return pixels
 
 
+def file_of(picture: Picture, folder: str | os.PathLike[str]) -> Path:
+    """The picture's file in a folder; raises ImageError where it has none."""
+    file = inside(image_folder(Path(folder)), picture.name)
+    if file is None or not file.is_file():
+        raise ImageError(f"No picture '{picture.name}' in the folder '{Path(folder)}'.")
+    return file
+
+
 def _counted(n: int, noun: str) -> str:
     return f"{n:,} {noun}" + "s" * (n != 1)
 
 
-def distinct_stems(pictures: Sequence[Picture]) -> None:
+def _distinct_stems(pictures: Sequence[Picture]) -> None:
     """Raise InputError where two pictures would write to one file."""
     seen: dict[str, str] = {}
     for picture in pictures:

@@ -17,6 +17,7 @@ from skimage.draw import line
 from skimage.measure import approximate_polygon
 
 from samlab import masks
+from samlab.errors import InputError
 from samlab.masks import Rle
 
 _STEPS = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])  # east, south, west, north; y points down
@@ -134,6 +135,12 @@ def _turns(pixels: np.ndarray) -> np.ndarray:
 def _twice_area(ring: np.ndarray) -> int:
     x, y = ring.T
     return int(x @ np.roll(y, -1) - y @ np.roll(x, -1))
+
+
+def check_tolerance(tolerance: float) -> None:
+    """Raise InputError unless it is a distance in pixels."""
+    if not 0 <= tolerance < np.inf:
+        raise InputError(f"Expected a tolerance of 0 pixels or more, got {tolerance}.")
 
 
 def simplify(ring: np.ndarray, tolerance: float) -> np.ndarray:

@@ -20,8 +20,8 @@ import numpy as np
 from samlab.errors import FormatError
 from samlab.files import whole_folder, write_json
 from samlab.formats.coco import read_mask
-from samlab.formats.gather import Picture, SegmentsLike, WriteReport, distinct_stems, gather, report
-from samlab.formats.json_files import field_of, list_of, load_json
+from samlab.formats.gather import Picture, SegmentsLike, WriteReport, gather, report
+from samlab.formats.untrusted import field_of, list_of, named_content
 from samlab.segments import Segments
 
 _KIND = "SA-1B"
@@ -45,8 +45,7 @@ def write_sa1b(
         image_id: File name for a picture that has none.
         overwrite: Write into a folder that has files already, replacing those of the same name.
     """
-    gathered = gather(segments, image_id=image_id)
-    distinct_stems(gathered.pictures)
+    gathered = gather(segments, image_id=image_id, file_each=True)
     with whole_folder(folder, overwrite) as staging:
         for number, picture in enumerate(gathered.pictures, 1):
             write_json(staging / f"{picture.stem}.json", _content(picture, number))
@@ -67,10 +66,7 @@ def read_sa1b(path: str | Path | Mapping[str, Any]) -> Segments:
         >>> read_sa1b({"image": image, "annotations": []})
         Segments(0 of 'sa_1.jpg', 4 x 3 px, embeddings: none, classes: 0)
     """
-    if isinstance(path, Mapping):
-        where, content = "the dict", path
-    else:
-        where, content = f"'{path}'", load_json(path, _KIND)
+    where, content = named_content(path, _KIND, "the dict")
     image = field_of(content, "image", where, _KIND)
     sides = [field_of(image, side, f"{where}, image", _KIND) for side in ("height", "width")]
     if not all(isinstance(side, int) and side > 0 for side in sides):

@@ -1,8 +1,12 @@
-"""Paths that come out of other people's files, kept inside the folder they belong to."""
+"""Other people's files: JSON whose fields may be missing, and paths that may lead anywhere."""
 
 from __future__ import annotations
 
+import json
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PureWindowsPath
+from typing import Any
 
 from samlab.errors import FormatError
 
@@ -41,3 +45,49 @@ def inside(folder: Path, name: str) -> Path | None:
     except (OSError, RuntimeError):  # a name too long for the file system, or a circle of links
         return None
     return path if path != folder and path.is_relative_to(folder) else None
+
+
+def load_json(path: str | os.PathLike[str], kind: str) -> Any:
+    """Parse a JSON file; `kind` names the format in messages, for example "COCO"."""
+    path = Path(path)
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise FormatError(f"No {kind} file at '{path}': it does not exist.") from None
+    except IsADirectoryError:
+        raise FormatError(f"Expected a {kind} file, got the folder '{path}'.") from None
+    except (ValueError, RecursionError) as error:  # also UnicodeDecodeError
+        raise FormatError(
+            f"'{path}' is not {kind}: it is not JSON ({error}). Is the download complete?"
+        ) from None
+
+
+def field_of(entry: Any, key: str, where: str, kind: str) -> Any:
+    """`entry[key]`, or a FormatError that names the missing field and its place."""
+    if not isinstance(entry, Mapping):
+        raise FormatError(
+            f"{where} is not {kind}: expected an object with the field '{key}', "
+            f"got {type(entry).__name__}."
+        )
+    if key not in entry:
+        have = ", ".join(f"'{name}'" for name in list(entry)[:12]) or "nothing"
+        raise FormatError(f"{where} is not {kind}: the field '{key}' is missing. It has: {have}.")
+    return entry[key]
+
+
+def list_of(entry: Any, key: str, where: str, kind: str) -> Sequence[Any]:
+    """Like `field_of`, for a field that must be a list."""
+    value = field_of(entry, key, where, kind)
+    if not isinstance(value, list):
+        raise FormatError(
+            f"{where} is not {kind}: expected a list in the field '{key}', "
+            f"got {type(value).__name__}."
+        )
+    return value
+
+
+def named_content(source: Any, kind: str, what: str) -> tuple[str, Any]:
+    """How messages name a label file and what is in it; `what` names content given directly."""
+    if isinstance(source, (str, os.PathLike)):
+        return f"'{source}'", load_json(source, kind)
+    return what, source

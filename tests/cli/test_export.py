@@ -11,8 +11,7 @@ from pycocotools.coco import COCO
 from typer.testing import CliRunner
 
 from samlab.cli.main import app
-from samlab.formats.coco import read_coco
-from samlab.formats.coco_writer import write_coco
+from samlab.formats.coco import read_coco, write_coco
 from samlab.formats.sa1b import write_sa1b
 from samlab.segments import Segments
 from tests.formats.conftest import pictures as pictures

@@ -19,3 +19,17 @@ def pictures(tmp_path: Path) -> Path:
     picture.save(folder / "sub" / "b.png")
     picture.save(tmp_path / "secret.png")
     return folder
+
+
+@pytest.fixture
+def maps(tmp_path):
+    """Label map a.png: sky 0 above, two cars 2, a speck of car, 255 below."""
+    values = np.zeros((30, 40), np.uint8)
+    values[20:] = 255
+    values[5:10, 5:15] = 2
+    values[12:18, 25:35] = 2
+    values[0, 39] = 2
+    folder = tmp_path / "labels"
+    folder.mkdir()
+    Image.fromarray(values).save(folder / "a.png")
+    return folder, values

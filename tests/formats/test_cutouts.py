@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from PIL import Image
 
 from samlab.errors import ImageError, InputError
-from samlab.formats.cutouts import cut_out, write_cutouts
-from samlab.formats.inpainting import inpainting_mask, write_inpainting_masks
+from samlab.formats.cutouts import cut_out, inpainting_mask, write_cutouts, write_inpainting_masks
 from samlab.segments import Segments
 from tests.formats.shapes import RINGED, SIZE, blobs, segments_of
 

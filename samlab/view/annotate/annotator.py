@@ -14,8 +14,8 @@ import traitlets
 
 from samlab import masks
 from samlab.errors import InputError
-from samlab.formats.export import export
 from samlab.formats.gather import WriteReport
+from samlab.formats.registry import export
 from samlab.segments import Segments
 from samlab.view.annotate.journal import Journal
 from samlab.view.annotate.proposals import Bank, Limits
@@ -90,7 +90,7 @@ class Annotator(Bench):
         return export(self.tables, path, format, **options)  # type: ignore[arg-type]
 
     def to_coco(self, path: str | Path, **options: Any) -> WriteReport:
-        """Write what is kept as COCO JSON; see `samlab.formats.coco_writer.write_coco`."""
+        """Write what is kept as COCO JSON; see `samlab.formats.coco.write_coco`."""
         return self.export(path, "coco", **options)
 
     # -- the same acts without a hand ---------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from samlab.errors import InputError
-from samlab.formats.export import export
+from samlab.formats.registry import export
 from samlab.segments import Segments
 from tests.formats.shapes import RINGED, names_of, segments_of, tables
 

@@ -13,8 +13,7 @@ from pycocotools.coco import COCO
 
 from samlab import masks
 from samlab.errors import InputError, StorageError
-from samlab.formats.coco import read_coco
-from samlab.formats.coco_writer import write_coco
+from samlab.formats.coco import read_coco, write_coco
 from samlab.segments import Segments
 from tests.formats.shapes import RINGED, SIZE, names_of, segments_of, tables
 

@@ -12,8 +12,7 @@ from PIL import Image
 
 from samlab import masks
 from samlab.errors import InputError
-from samlab.formats.label_map_writer import write_label_maps
-from samlab.formats.label_maps import read_label_maps
+from samlab.formats.label_maps import read_label_maps, write_label_maps
 from samlab.palette import class_colors
 from samlab.segments import Segments
 from tests.formats.shapes import RINGED, SIZE, names_of, segments_of, tables

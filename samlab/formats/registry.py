@@ -1,7 +1,11 @@
-"""One door to all writers."""
+"""All formats: one door for reading labels and one for writing segments, whatever the format.
+
+A new format is one file in this folder, and one line in `_READERS` or `_WRITERS`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from inspect import signature
 from pathlib import Path
@@ -9,20 +13,95 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from samlab.errors import InputError
+from samlab.errors import FormatError, InputError
 from samlab.files import free_file
-from samlab.formats.coco_writer import write_coco
-from samlab.formats.cutouts import write_cutouts
+from samlab.formats.bdd100k import read_bdd100k
+from samlab.formats.coco import read_coco, write_coco
+from samlab.formats.cutouts import write_cutouts, write_inpainting_masks
 from samlab.formats.gather import NO_CLASS, SegmentsLike, WriteReport, gather, report
-from samlab.formats.inpainting import write_inpainting_masks
-from samlab.formats.label_map_writer import write_label_maps
+from samlab.formats.label_maps import read_label_maps, write_label_maps
+from samlab.formats.labelled import LabelledImages
 from samlab.formats.sa1b import write_sa1b
-from samlab.formats.yolo import write_yolo
+from samlab.formats.untrusted import load_json
+from samlab.formats.voc import read_voc
+from samlab.formats.yolo import YAML, read_yolo, write_yolo
 from samlab.segments import Segments
 
+LabelFormat: TypeAlias = Literal["auto", "coco", "bdd100k", "voc", "yolo", "label-maps"]
 ExportFormat: TypeAlias = Literal[
     "auto", "coco", "yolo", "label-maps", "sa-1b", "parquet", "cutouts", "inpainting"
 ]
+
+_READERS: dict[str, Any] = {
+    "coco": read_coco,
+    "bdd100k": read_bdd100k,
+    "voc": read_voc,
+    "yolo": read_yolo,
+    "label-maps": read_label_maps,
+}
+_WITH_CLASSES = ("yolo", "label-maps")  # whose names may stand in a file of their own
+
+
+def read_labels(
+    labels: str | Path,
+    images: str | Path,
+    *,
+    format: LabelFormat = "auto",
+    classes: str | Path | None = None,
+) -> LabelledImages:
+    """Read labels of any known format.
+
+    Args:
+        labels: A JSON file (COCO or BDD100K), YOLO's data.yaml, or a folder of XML (VOC), text
+            (YOLO) or PNG files (label maps).
+        images: The folder of pictures.
+        format: `"auto"` looks at the file's own structure.
+        classes: A text file with one class name per line, needed for label maps; for YOLO where
+            there is no data.yaml.
+
+    Raises:
+        FormatError: The format is not known, or the file is not what it claims.
+    """
+    path = Path(labels)
+    kind = guess_format(path) if format == "auto" else format
+    if kind not in _READERS:
+        known = ", ".join(map(repr, _READERS))
+        raise InputError(f"Expected the format 'auto' or one of {known}; got '{kind}'.")
+    if kind == "label-maps" and classes is None:
+        raise FormatError(
+            "Label maps need their class names: pass a text file with one name per line."
+        )
+    given = {"classes": classes} if kind in _WITH_CLASSES else {}
+    labelled: LabelledImages = _READERS[kind](path, images, **given)
+    return labelled
+
+
+def guess_format(path: Path) -> str:
+    """`"coco"`, `"bdd100k"`, `"voc"`, `"yolo"` or `"label-maps"`, from what lies at `path`."""
+    if path.is_dir():
+        if any(path.glob("*.xml")):
+            return "voc"
+        if any(path.glob("*.png")):
+            return "label-maps"
+        if next(path.rglob("*.txt"), None):
+            return "yolo"
+        raise FormatError(
+            "Expected a folder of XML files (Pascal VOC), text files (YOLO) or PNG files (label "
+            f"maps), found none of them in '{path}'."
+        )
+    if path.suffix.lower() == ".xml":
+        return "voc"
+    if path.suffix.lower() in YAML:
+        return "yolo"
+    content = load_json(path, "COCO or BDD100K")
+    if isinstance(content, Mapping) and "annotations" in content:
+        return "coco"
+    if isinstance(content, list) or (isinstance(content, Mapping) and "frames" in content):
+        return "bdd100k"
+    raise FormatError(
+        f"'{path}' is neither COCO (it would have the field 'annotations') nor BDD100K (a list, "
+        "or the field 'frames')."
+    )
 
 
 def write_parquet(
