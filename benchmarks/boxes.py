@@ -21,7 +21,7 @@ import pandas as pd
 import torch
 
 from samlab.bank.boxes import segment_with_boxes
-from samlab.bank.examples import box_examples, weights_of
+from samlab.bank.examples import box_examples
 from samlab.bank.head_training import train_head, train_prototypes
 from samlab.bank.heads import Head
 from samlab.bank.memory_bank import MemoryBank
@@ -33,6 +33,7 @@ from samlab.latent.evaluation import Evaluation
 from samlab.latent.vectors import unit
 from samlab.sam.fast.encoder import encode
 from samlab.sam.load import load_sam
+from samlab.sam.provenance import weights_sha256
 from samlab.segments import Segments
 
 SEEDS = range(3)
@@ -85,7 +86,7 @@ def camvid(pictures: int | None, model: str, keep: Path | None) -> None:
         found = box_examples(chosen, sam, parts=True, resume=keep)
         splits[split] = with_colour(found, chosen), first_per_box(found, chosen)
     (train_all, train_main), (val_all, val_main) = splits["train"], splits["val"]
-    print(f"weights {weights_of(sam)[:12]}, {len(set(train_all.image_ids))} train and "
+    print(f"weights {weights_sha256(sam)[:12]}, {len(set(train_all.image_ids))} train and "
           f"{len(set(val_all.image_ids))} val pictures, {train_main.sum()} and {val_main.sum()} "
           f"boxes, {len(train_all)} and {len(val_all)} masks with parts")  # fmt: skip
     table(train_all, train_main, val_all[val_main])

@@ -51,8 +51,6 @@ def main() -> None:
 
 def overhead(args: argparse.Namespace, folder: Path) -> None:
     sam = build(args.sam, args.device)
-    if not getattr(sam, "weights_sha256", ""):
-        sam.weights_sha256 = "seeded"  # type: ignore[assignment]
     options: dict[str, Any] = {"points_per_side": args.points}
     if not hasattr(sam, "samlab_name"):
         options |= thresholds(sam, picture(), survive=0.1).options() | {"box_nms_thresh": 1.0}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -51,6 +50,7 @@ def segment(
     from samlab.sam.automatic.generator import MaskGenerator
     from samlab.sam.fast.encoder import encode
     from samlab.sam.load import load_sam
+    from samlab.sam.provenance import origin
 
     if how not in ("coverage", "any"):
         raise InputError(
@@ -65,17 +65,8 @@ def segment(
     segments = segments.with_embedding("sam", pool(embedding, segments, how=how))
     return replace(
         segments.with_image_id(_name(image) if image_id is None else image_id),
-        provenance={**_origin(model), **segments.provenance, "pooling": how},
+        provenance={**origin(model), **segments.provenance, "pooling": how},
     )
-
-
-def _origin(model: Sam) -> dict[str, Any]:
-    """Which weights and versions made a result; models that samlab did not load have no name."""
-    return {
-        "model": getattr(model, "samlab_name", type(model.image_encoder).__name__),
-        "weights_sha256": getattr(model, "weights_sha256", ""),
-        "versions": {name: version(name) for name in ("samlab", "torch", "numpy")},
-    }
 
 
 def _name(image: ImageLike) -> str:

@@ -83,8 +83,9 @@ def refuse_strangers(mine: Mapping[str, Any], theirs: Mapping[str, Any], what: s
             continue
         raise InputError(
             f"This bank was made with {_WORDS[key]} {_short(here)}, the {what} with "
-            f"{_short(there)}: their vectors cannot be compared. Pool the {what} as the bank was, "
-            "or build the bank anew."
+            f"{_short(there)}: their vectors cannot be compared. Make the {what} as the bank was "
+            "made (a model of samlab.load_sam is known by its file, any other by its numbers), or "
+            "build the bank anew."
         )
 
 

@@ -28,6 +28,7 @@ from samlab.formats.labelled import LabelledImage, LabelledImages
 from samlab.images import read_image
 from samlab.sam.fast.encoder import encode
 from samlab.sam.load import load_sam
+from samlab.sam.provenance import model_name, weights_sha256
 from samlab.segments import Segments
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def box_examples(
     everything = Segments.concat(tables)
     about = {
         "weights_sha256": recipe.weights_sha256,
-        "model": getattr(model, "samlab_name", type(model.image_encoder).__name__),
+        "model": model_name(model),
         "pooling": how,
         "masks": masks,
         "parts": parts,
@@ -120,18 +121,6 @@ def box_examples(
         "notes": notes,
     }
     return replace(everything, class_names=dict(enumerate(names)), provenance=about)
-
-
-def weights_of(sam: Sam) -> str:
-    """SHA-256 of a model's weights: of its file where samlab loaded it, else of the numbers."""
-    known = getattr(sam, "weights_sha256", "")
-    if known:
-        return str(known)
-    total = hashlib.sha256()
-    for name, value in sorted(sam.state_dict().items()):
-        total.update(name.encode())
-        total.update(value.detach().cpu().contiguous().float().numpy().tobytes())
-    return total.hexdigest()
 
 
 def _recipe(
@@ -148,7 +137,7 @@ def _recipe(
             f"The labels have a class '{BACKGROUND}' of their own. Rename it with "
             f"labelled.rename({{'{BACKGROUND}': ...}}), or pass background=0."
         )
-    return Recipe(weights_of(sam), how, masks, parts, background)
+    return Recipe(weights_sha256(sam), how, masks, parts, background)
 
 
 def _folder(resume: str | Path | None) -> Path | None:

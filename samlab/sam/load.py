@@ -16,6 +16,7 @@ from samlab.sam.checkpoints.hashes import sha256
 from samlab.sam.checkpoints.reading import read_state, recognise
 from samlab.sam.device import DeviceLike, DtypeLike, pick_device, pick_dtype
 from samlab.sam.mobile_sam import build_mobile_sam
+from samlab.sam.provenance import set_weights_sha256
 
 
 def load_sam(
@@ -40,7 +41,8 @@ def load_sam(
     Returns:
         A `segment_anything.modeling.Sam` in eval mode, without gradients. Three attributes say
         where it comes from: `samlab_name` (the name, or the file's name), `samlab_architecture`
-        and `weights_sha256`.
+        and `weights_sha256` (of the file; once the model has been trained on, it has another
+        identity: see `samlab.sam.provenance`).
 
     Raises:
         CheckpointError: Unknown name, no file and no network, a wrong hash, a damaged file, a
@@ -73,6 +75,7 @@ def load_sam(
     sam.samlab_name = found.name if official else found.path.name
     sam.samlab_architecture = architecture
     sam.weights_sha256 = sha256(found.path)
+    set_weights_sha256(sam, sam.weights_sha256)
     return sam
 
 

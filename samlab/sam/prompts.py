@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -25,6 +24,7 @@ from samlab.sam.fast.encoder import ImageEmbedding, encode
 from samlab.sam.fast.upsample import Frame, enlarge, runs_to_rle, to_masks
 from samlab.sam.load import load_sam
 from samlab.sam.prompt_checks import MaskPrompts, Prompts, check_prompts
+from samlab.sam.provenance import origin
 from samlab.segments import Segments
 
 if TYPE_CHECKING:
@@ -358,9 +358,7 @@ def _segment(
     return replace(
         answers.segments.with_image_id(_name(image) if image_id is None else image_id),
         provenance={
-            "model": getattr(model, "samlab_name", type(model.image_encoder).__name__),
-            "weights_sha256": getattr(model, "weights_sha256", ""),
-            "versions": {name: version(name) for name in ("samlab", "torch", "numpy")},
+            **origin(model),
             "prompts": {**options, "masks_per_prompt": each, "prompts": len(prompts)},
         },
     )

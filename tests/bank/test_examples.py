@@ -6,13 +6,14 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from segment_anything import SamPredictor
 
 import samlab.bank.examples as examples_module
 from samlab import masks
 from samlab.bank.boxes import background_segments, segment_with_boxes
-from samlab.bank.examples import box_examples, weights_of
+from samlab.bank.examples import box_examples
 from samlab.bank.memory_bank import MemoryBank
 from samlab.datasets import CLASSES, write_sample_set
 from samlab.errors import InputError
@@ -20,8 +21,12 @@ from samlab.formats.bdd100k import read_bdd100k
 from samlab.formats.coco import read_coco
 from samlab.formats.label_maps import read_label_maps
 from samlab.images import read_image
+from samlab.pipeline import segment
+from samlab.sam.checkpoints.catalogue import fetch
 from samlab.sam.fast.encoder import encode
 from samlab.sam.load import load_sam
+from samlab.sam.prompts import segment_boxes
+from samlab.sam.tiny.model import build_tiny
 from tests.bank.spy import Spy, box_mask
 
 BOXES = np.array([[20, 30, 90, 100], [150.5, 60.2, 210, 160], [0, 0, 320, 240]], np.float32)
@@ -157,7 +162,7 @@ def test_banks_from_coco_and_bdd100k_are_equal(files, sam, bank):
     assert type(other) is MemoryBank
     for key in ("weights_sha256", "pooling", "labels_sha256"):
         assert other.provenance[key] == bank.provenance[key]
-    assert bank.provenance["weights_sha256"] == weights_of(sam)
+    assert bank.provenance["weights_sha256"] == sam.weights_sha256
 
 
 def test_a_bank_finds_the_objects_it_was_built_from(files, sam, bank):
@@ -266,14 +271,21 @@ def test_training_free_accuracy_on_known_classes(sam, tmp_path):
     assert evaluation.accuracy >= 0.9
 
 
-def test_a_models_weights_have_a_name(sam):
-    import torch
-    from segment_anything.modeling import Sam
-
-    assert weights_of(sam) == sam.weights_sha256
-    plain = Sam(torch.nn.Linear(2, 2), torch.nn.Identity(), torch.nn.Identity())
-    first = weights_of(plain)
-    assert first == weights_of(plain)
+def test_vectors_of_a_model_that_samlab_did_not_load_are_checked(files, sam):
+    """Whichever way they were made: the bank knows its own model, and refuses any other."""
+    other = build_tiny(fetch("tiny").path).eval()
     with torch.no_grad():
-        plain.image_encoder.bias += 1
-    assert weights_of(plain) != first
+        next(other.parameters()).mul_(1.01)
+    picture = next(iter(read_coco(files.coco, files.images))).path
+    bank = MemoryBank.from_coco(files.coco, files.images, sam, progress=False)
+    options = {"points_per_side": 4, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0}
+    assert len(bank.classify(segment(picture, sam, **options)))
+    boxes = segment_boxes(picture, [[2, 2, 40, 40]], sam=other)
+    boxes = boxes.with_embedding("sam", np.ones((len(boxes), 256)))
+    for strange in (segment(picture, other, **options), boxes):
+        with pytest.raises(InputError, match="This bank was made with weights of SHA-256"):
+            bank.classify(strange)
+    theirs = MemoryBank.from_coco(files.coco, files.images, other, progress=False)
+    assert len(theirs.classify(segment(picture, other, **options)))
+    with pytest.raises(InputError, match="the other bank with"):
+        bank.add(theirs)

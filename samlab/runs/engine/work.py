@@ -103,10 +103,10 @@ class Recipe:
             found = checkpoints.fetch(self.sam)
             known = found.name in checkpoints.names()
             return found.name if known else found.path.name, sha256(found.path)
-        from samlab.bank.examples import weights_of
+        from samlab.sam.provenance import model_name, weights_sha256
 
-        name = getattr(self.sam, "samlab_name", type(self.sam.image_encoder).__name__)  # type: ignore[union-attr]
-        return str(name), weights_of(self.sam)
+        model: Any = self.sam
+        return model_name(model), weights_sha256(model)
 
 
 class SamWork:

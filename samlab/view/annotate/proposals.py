@@ -135,6 +135,7 @@ def found_masks(
     """
     from samlab.latent.embed.pooling import pool
     from samlab.sam.automatic.generator import MaskGenerator
+    from samlab.sam.provenance import weights_sha256
 
     # Far enough below the thresholds that everything worth a question is among the candidates.
     slack = 3.0 if ask else 0.0
@@ -147,7 +148,7 @@ def found_masks(
     if known and len(segments):
         overlap = masks.iou(segments.rles, [mask.rle for mask in known])
         segments = segments[overlap.max(axis=1) < 0.5]
-    origin = {"weights_sha256": getattr(sam, "weights_sha256", ""), "pooling": "coverage"}
+    origin = {"weights_sha256": weights_sha256(sam), "pooling": "coverage"}
     segments = segments.with_embedding("sam", pool(embedding, segments))
     segments = replace(segments, provenance={**segments.provenance, **origin})
     sure = mask_sureness(segments, limits)

@@ -183,11 +183,11 @@ class Session:
 
     def _vector(self, chosen: Proposal) -> dict[str, str]:
         from samlab.latent.embed.pooling import pool
+        from samlab.sam.provenance import weights_sha256
 
         table = Segments([chosen.rle])
         vector = pool(self.workshop.get(self.name).embedding, table)[0]
-        weights = getattr(self.workshop.sam(), "weights_sha256", "")
-        return {"vector": pack_vector(vector), "weights": weights}
+        return {"vector": pack_vector(vector), "weights": weights_sha256(self.workshop.sam())}
 
     def label(self, ids: Sequence[int], label: int) -> None:
         """Give masks of the open picture a class; those that were asked about are kept with it."""

@@ -108,6 +108,19 @@ def test_the_most_uncertain_are_asked_first_and_not_too_many() -> None:
     assert [len(x) for x in sort_out(np.zeros(0), Limits())] == [0, 0]
 
 
+def test_masks_of_a_model_that_samlab_did_not_load_name_its_weights(tmp_path: Path) -> None:
+    from samlab.sam.checkpoints.catalogue import fetch
+    from samlab.sam.provenance import weights_sha256
+    from samlab.sam.tiny.model import build_tiny
+
+    foreign = build_tiny(fetch("tiny").path).eval()
+    one = session(tmp_path, foreign, classes=["red", "green", "blue"])
+    label_discs(one, 0)
+    one.fill("b.png")
+    found = {mask.weights for name in ("a.png", "b.png") for mask in one.annotations.masks(name)}
+    assert found == {weights_sha256(foreign)}
+
+
 def test_a_bank_leaves_out_parts_of_the_same_class(tmp_path: Path, sam: object) -> None:
     one = session(tmp_path, sam, classes=["red", "green", "blue"])
     label_discs(one, 0)
