@@ -17,6 +17,7 @@ RACE = """
 import os, sys
 from pathlib import Path
 import numpy as np
+from samlab import masks
 from samlab.bank.memory_bank import MemoryBank
 from samlab.files import write_whole
 from samlab.segments import Segments
@@ -33,7 +34,7 @@ class Plain:
 
 class Table:
     def content(mark):
-        rles = [{"size": [4, 4], "counts": "08"}] * 3000
+        rles = [masks.encode(np.ones((4, 4), bool))] * 3000
         return Segments(rles, image_size=(4, 4)).with_labels(np.full(3000, mark))
     def write(content):
         content.to_parquet(target)
