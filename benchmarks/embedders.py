@@ -61,10 +61,10 @@ def main() -> None:
         for f in files
     ]
     embedders = [
-        samlab.PatchEmbedder(lambda image: samlab.encode(image, model), "sam"),
-        samlab.ColourTexture(),
+        samlab.embedders.PatchEmbedder(lambda image: samlab.encode(image, model), "sam"),
+        samlab.embedders.ColourTexture(),
     ]
-    table = samlab.compare_embedders(tables, files, embedders)
+    table = samlab.metrics.compare_embedders(tables, files, embedders)
     labels = np.concatenate([t.labels for t in tables])
     print(f"{len(files)} pictures, {len(labels)} labelled objects")
     counts = np.bincount(labels, minlength=len(names))

@@ -20,6 +20,8 @@ from samlab import masks
 from samlab.errors import InputError
 from samlab.files import write_whole
 
+__all__ = ["CLASSES", "SampleSet", "write_sample_set"]
+
 CLASSES = ("balloon", "brick", "grass", "gravel")
 SIZE = (240, 320)
 _TINTS = {"brick": (165, 95, 75), "grass": (95, 140, 65), "gravel": (140, 138, 132)}

@@ -1,10 +1,8 @@
-"""The rules of the house: who may import whom, and what importing samlab costs."""
+"""The rules of the house: who may import whom."""
 
 from __future__ import annotations
 
 import ast
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ MODULES = sorted(p for p in PACKAGE.rglob("*.py"))
 
 #: The rooms from the top down; a room may use those on lower floors.
 FLOORS = [
+    {"anatomy", "embedders", "metrics", "plot", "read"},
     {"cli"},
     {"reports"},
     {"runs"},
@@ -59,20 +58,3 @@ def test_imports_run_downwards(path: Path) -> None:
         return
     upwards = imported_rooms(path) - allowed(here) - {here, "__version__"}
     assert not upwards, f"{here} must not import {upwards}"
-
-
-def test_every_public_name_resolves() -> None:
-    assert set(samlab.__all__) == set(samlab._HOME) | {"__version__"}
-    assert samlab.__all__ == sorted(samlab.__all__)
-    for name in samlab.__all__:
-        assert getattr(samlab, name) is not None
-
-
-def test_unknown_name_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="module 'samlab' has no attribute 'nothing'"):
-        samlab.nothing  # noqa: B018
-
-
-def test_importing_samlab_does_not_import_torch() -> None:
-    code = "import samlab, sys; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

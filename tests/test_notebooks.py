@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64decode
 from io import BytesIO
 from pathlib import Path
@@ -60,6 +61,12 @@ def test_a_notebook_has_one_parameters_cell(path: Path):
     assert len(tagged) == 1
 
 
+@pytest.mark.parametrize("path", [*NOTEBOOKS, ROOT / "README.md"], ids=lambda path: path.stem)
+def test_only_public_names_are_imported(path: Path):
+    deep = re.findall(r"(?:from|import) samlab\.\w+\.\w+", path.read_text(encoding="utf-8"))
+    assert deep == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_and_its_figures_are_not_empty(path: Path, tmp_path: Path):
@@ -74,7 +81,7 @@ def test_a_notebook_runs_and_its_figures_are_not_empty(path: Path, tmp_path: Pat
     done = nbformat.read(out, as_version=4)
     outputs = [output for cell in done.cells for output in cell.get("outputs", [])]
     assert not [output for output in outputs if output.output_type == "error"]
-    plots = sum("plot_" in cell.source for cell in done.cells if cell.cell_type == "code")
+    plots = sum("samlab.plot." in cell.source for cell in done.cells if cell.cell_type == "code")
     shown = pictures(done)
     assert len(shown) >= max(plots, 1)
     for picture in shown:

@@ -1,1 +1,5 @@
 """Classes from labelled boxes: what needs labels, SAM and the latent space together."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

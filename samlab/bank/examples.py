@@ -70,7 +70,7 @@ def box_examples(
     """One segment with a vector for every labelled object.
 
     Args:
-        labelled: From `samlab.read_coco` and its like.
+        labelled: From `samlab.read_labels`, or from a reader of `samlab.read`.
         sam: A model from `load_sam`, or a name or path for it.
         how: Pooling, `"coverage"`, `"any"`, `"crop"` or `"token"`; see `samlab.pool`.
         masks: `"prompt"` asks SAM with each box; `"labels"` takes the labels' own masks, and asks

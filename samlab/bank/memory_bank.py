@@ -38,8 +38,7 @@ class MemoryBank(PrototypeBank):
         """Build a bank from labelled pictures: masks by box prompts, vectors, KMeans per class.
 
         Args:
-            labelled: From `samlab.read_coco`, `read_bdd100k`, `read_voc`, `read_yolo` or
-                `read_label_maps`.
+            labelled: From `samlab.read_labels`, or from a reader of `samlab.read`.
             sam: A model from `load_sam`, or a name or path for it.
             **options: Those of `box_examples` (how, masks, parts, background, resume, device,
                 progress) and of `from_segments` (per_class, class_weights, head, seed).
@@ -60,7 +59,7 @@ class MemoryBank(PrototypeBank):
         sam: str | Path | Sam = "tiny",
         **options: Any,
     ) -> Bank:
-        """Build a bank from COCO labels; see `read_coco` and `from_labelled`."""
+        """Build a bank from COCO labels; see `samlab.read.coco` and `from_labelled`."""
         return cls.from_labelled(read_coco(annotations, images), sam, **options)
 
     @classmethod
@@ -71,7 +70,7 @@ class MemoryBank(PrototypeBank):
         sam: str | Path | Sam = "tiny",
         **options: Any,
     ) -> Bank:
-        """Build a bank from BDD100K labels; see `read_bdd100k` and `from_labelled`."""
+        """Build a bank from BDD100K labels; see `samlab.read.bdd100k` and `from_labelled`."""
         return cls.from_labelled(read_bdd100k(frames, images), sam, **options)
 
     @classmethod
@@ -82,7 +81,7 @@ class MemoryBank(PrototypeBank):
         sam: str | Path | Sam = "tiny",
         **options: Any,
     ) -> Bank:
-        """Build a bank from Pascal VOC labels; see `read_voc` and `from_labelled`."""
+        """Build a bank from Pascal VOC labels; see `samlab.read.voc` and `from_labelled`."""
         return cls.from_labelled(read_voc(annotations, images), sam, **options)
 
     @classmethod
@@ -95,7 +94,7 @@ class MemoryBank(PrototypeBank):
         classes: str | Path | Sequence[str] | Mapping[int, str] | None = None,
         **options: Any,
     ) -> Bank:
-        """Build a bank from YOLO labels; see `read_yolo` and `from_labelled`."""
+        """Build a bank from YOLO labels; see `samlab.read.yolo` and `from_labelled`."""
         return cls.from_labelled(read_yolo(labels, images, classes=classes), sam, **options)
 
     @classmethod
@@ -109,7 +108,7 @@ class MemoryBank(PrototypeBank):
     ) -> Bank:
         """Build a bank from label maps, whose own masks are taken unless `masks="prompt"`.
 
-        See `read_label_maps` and `from_labelled`.
+        See `samlab.read.label_maps` and `from_labelled`.
         """
         options = {"masks": "labels", **options}
         return cls.from_labelled(read_label_maps(labels, images, classes), sam, **options)

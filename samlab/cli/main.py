@@ -264,8 +264,8 @@ def _write(segments: Segments, pixels: Any, out: Path, stem: str) -> list[Path]:
         out.mkdir(parents=True, exist_ok=True)
         table = segments.to_parquet(out / f"{stem}.parquet")
         pictures = {
-            out / f"{stem}_segments.png": samlab.plot_segments(segments, pixels),
-            out / f"{stem}_classes.png": samlab.plot_classes(segments, pixels),
+            out / f"{stem}_segments.png": samlab.plot.segments(segments, pixels),
+            out / f"{stem}_classes.png": samlab.plot.classes(segments, pixels),
         }
         for path, figure in pictures.items():
             figure.savefig(path, dpi=150, bbox_inches="tight")

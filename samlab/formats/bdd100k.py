@@ -42,7 +42,7 @@ def read_bdd100k(frames: str | Path | list[Any], images: str | Path) -> Labelled
         if "frames" not in content and "annotations" in content:
             raise FormatError(
                 f"{where} is not BDD100K: the field 'frames' is missing and it has 'annotations', "
-                "as COCO files do. Read it with read_coco."
+                "as COCO files do. Read it with samlab.read.coco."
             )
         content = list_of(content, "frames", where, _KIND)
     if not isinstance(content, list):

@@ -44,8 +44,8 @@ def read_coco(
     if isinstance(content, list):
         raise FormatError(
             f"{where} is not COCO: expected an object with 'images', 'annotations' and "
-            "'categories', got a list. For a BDD100K frame list use read_bdd100k; COCO results "
-            "(a list of detections) carry no file names."
+            "'categories', got a list. For a BDD100K frame list use samlab.read.bdd100k; COCO "
+            "results (a list of detections) carry no file names."
         )
     names = _categories(list_of(content, "categories", where, _KIND), where)
     pictures = _pictures(list_of(content, "images", where, _KIND), where)

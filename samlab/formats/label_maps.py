@@ -174,7 +174,7 @@ def write_label_maps(
     that any viewer shows the classes; with more it has 16 bits of grey. Beside the PNGs:
     `classes.txt`, a name per line whose number is the pixel value (the line of 0 is empty), and
     `classes.csv` with value, name and colour.
-    `samlab.read_label_maps(folder, images, folder / "classes.txt")` reads them.
+    `samlab.read.label_maps(folder, images, folder / "classes.txt")` reads them.
 
     Where segments overlap, the smallest is on top; the report's `.kept` says what is left of each.
 

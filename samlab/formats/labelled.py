@@ -181,7 +181,7 @@ class LabelledImages:
         """The masks as segments, one table per picture, for `samlab.export`, plots and banks.
 
         Objects that have only a box are left out: SAM makes masks of them with
-        `samlab.box_examples`.
+        `samlab.bank.box_examples`.
 
         Returns:
             As many tables as pictures, perhaps empty ones; `class_names` is the same in all.
@@ -194,7 +194,7 @@ class LabelledImages:
             if not masked:
                 raise InputError(
                     f"Expected labels with masks, '{self.report.source}' has only boxes. Let SAM "
-                    "make masks of them: samlab.box_examples(labels)."
+                    "make masks of them: samlab.bank.box_examples(labels)."
                 )
         numbers = {name: i for i, name in enumerate(self.class_names)}
         tables = []

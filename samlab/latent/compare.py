@@ -41,8 +41,8 @@ def compare_embedders(
     """Is SAM semantic enough for my pictures? One row per kind of vectors.
 
     Compares the vectors that the segments already have, and those that `embedders` add. The
-    segments' labels are the truth (`samlab.label_from_map`, or by hand); -1 is unlabelled. Without
-    labels the columns that need them are NaN.
+    segments' labels are the truth (`samlab.metrics.label_from_map`, or by hand); -1 is unlabelled.
+    Without labels the columns that need them are NaN.
 
     Args:
         segments: Segments of one picture, or a list with the segments of each picture.
@@ -73,7 +73,7 @@ def compare_embedders(
     if not table.embeddings:
         raise InputError(
             "Expected segments with vectors, or embedders to make them; got neither. Pass "
-            "embedders=[samlab.ColourTexture()] and the pictures, or use samlab.segment."
+            "embedders=[samlab.embedders.ColourTexture()] and the pictures, or use samlab.segment."
         )
     truth = table.labels
     pages = np.repeat(np.arange(len(parts)), [len(part) for part in parts])

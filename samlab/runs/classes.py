@@ -255,7 +255,7 @@ def search_run(
 ) -> pd.DataFrame:
     """The k segments of a run that are most similar to a query, the most similar first.
 
-    Exact, one file at a time. `plot_matches` shows them.
+    Exact, one file at a time. `samlab.plot.matches` shows them.
 
     Args:
         run: A run.

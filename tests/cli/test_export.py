@@ -84,7 +84,7 @@ def test_bad_input_is_one_sentence(table: Path, pictures: Path, tmp_path: Path) 
     del content["annotations"][0]["segmentation"]
     labels.write_text(json.dumps(content))
     said = run(labels, "--images", pictures, "-o", tmp_path / "x.parquet", code=1)
-    assert "has only boxes. Let SAM make masks of them: samlab.box_examples" in said
+    assert "has only boxes. Let SAM make masks of them: samlab.bank.box_examples" in said
     assert "Cut-outs need the pictures" in run(
         table, "-o", tmp_path / "c", "--format", "cutouts", code=1
     )

@@ -181,7 +181,7 @@ def test_files_that_are_something_else(pictures, tmp_path):
     with pytest.raises(FormatError, match=r"No COCO file at .*it does not exist"):
         read_coco(file, pictures)
     file.write_text("[1, 2]")
-    with pytest.raises(FormatError, match="got a list. For a BDD100K frame list use read_bdd100k"):
+    with pytest.raises(FormatError, match=r"got a list\. For .* list use samlab\.read\.bdd100k"):
         read_coco(file, pictures)
     file.write_text('{"images": [')
     with pytest.raises(FormatError, match="it is not JSON .*Is the download complete"):

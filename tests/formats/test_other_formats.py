@@ -127,7 +127,7 @@ def test_bdd_run_lengths_become_masks(pictures):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ({"images": [], "annotations": []}, "'frames' is missing .* Read it with read_coco"),
+        ({"images": [], "annotations": []}, "'frames' is missing .* Read it with samlab.read.coco"),
         ({"videos": []}, "'frames' is missing. It has: 'videos'"),
         ("text", "expected a list of frames, got str"),
         ([{"labels": []}], "frame 0 is not BDD100K: the field 'name' is missing"),

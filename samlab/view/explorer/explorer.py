@@ -368,8 +368,9 @@ def _state(
 
 
 def _embedding_code(embedder: Embedder) -> str:
+    # The caller's own is an "embedder", whatever it is.
     own = type(embedder) is ColourTexture
-    made = "samlab.ColourTexture()" if own else "embedder"  # the caller's own, whatever it is
+    made = "samlab.embedders.ColourTexture()" if own else "embedder"
     return f"segments = samlab.embed(image, segments, {made})\n"
 
 

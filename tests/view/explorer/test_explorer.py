@@ -275,8 +275,10 @@ def test_vectors_of_another_kind_are_computed_when_chosen() -> None:
     bright = np.arange(20) % 2 == 0
     assert adjusted_rand_score(explorer.labels, bright) == 1.0
     code = explorer.code()
-    assert code.startswith("segments = samlab.embed(image, segments, samlab.ColourTexture())\n")
-    made = samlab.embed(picture, segments, samlab.ColourTexture())
+    assert code.startswith(
+        "segments = samlab.embed(image, segments, samlab.embedders.ColourTexture())\n"
+    )
+    made = samlab.embed(picture, segments, samlab.embedders.ColourTexture())
     names = {"samlab": samlab, "image": picture, "segments": segments}
     exec(code, names)
     np.testing.assert_array_equal(made.embedding("colour_texture"), names["segments"].embedding(

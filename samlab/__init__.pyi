@@ -1,0 +1,59 @@
+# The public names: read by type checkers as it stands, and by lazy_loader when samlab is imported.
+# Flat are the verbs and the tables they hand on; the rest has a namespace.
+
+from . import anatomy as anatomy
+from . import bank as bank
+from . import datasets as datasets
+from . import doctor as doctor
+from . import embedders as embedders
+from . import masks as masks
+from . import metrics as metrics
+from . import pictures as pictures
+from . import plot as plot
+from . import read as read
+from . import reports as reports
+from . import view as view
+from .bank.memory_bank import MemoryBank as MemoryBank
+from .errors import SamlabError as SamlabError
+from .formats.cutouts import cut_out as cut_out
+from .formats.registry import export as export
+from .formats.cutouts import inpainting_mask as inpainting_mask
+from .formats.registry import read_labels as read_labels
+from .images import read_image as read_image
+from .latent.cluster.clusters import Clustering as Clustering
+from .latent.cluster.clusters import cluster as cluster
+from .latent.cluster.clusters import sweep as sweep
+from .latent.cluster.table import cluster_table as cluster_table
+from .latent.embed.embedders import embed as embed
+from .latent.embed.pooling import pool as pool
+from .latent.embed.text import search_text as search_text
+from .latent.embed.text import text_table as text_table
+from .latent.projection import fit_projection as fit_projection
+from .latent.projection import project as project
+from .latent.similarity import heat_map as heat_map
+from .latent.similarity import similar as similar
+from .latent.similarity import similarity as similarity
+from .pipeline import segment as segment
+from .prompting import segment_detections as segment_detections
+from .prompting import segment_text as segment_text
+from .runs.classes import cluster_run as cluster_run
+from .runs.classes import search_run as search_run
+from .runs.engine.ray_engine import RayEngine as RayEngine
+from .runs.folder import run as run
+from .runs.results import Run as Run
+from .runs.results import open_run as open_run
+from .sam.automatic.generator import MaskGenerator as MaskGenerator
+from .sam.fast.encoder import encode as encode
+from .sam.load import load_sam as load_sam
+from .sam.prompts import segment_boxes as segment_boxes
+from .sam.prompts import segment_masks as segment_masks
+from .sam.prompts import segment_points as segment_points
+from .segments import Segments as Segments
+from .view.annotate.annotator import annotate as annotate
+from .view.explorer.explorer import explore as explore
+from .view.overlay import overlay as overlay
+from .view.probe import probe as probe
+from .view.prompter import prompt as prompt
+from .view.tables import class_table as class_table
+
+__version__: str

@@ -1,0 +1,3 @@
+from .tables import class_table as class_table
+from .tables import class_table_html as class_table_html
+from .tables import facts_html as facts_html
