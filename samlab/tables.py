@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -18,9 +18,7 @@ import pyarrow.parquet as pq
 from samlab import masks
 from samlab.errors import FormatError
 from samlab.files import whole_file
-
-if TYPE_CHECKING:
-    from samlab.segments import Segments
+from samlab.masks import Rle
 
 _FORMAT_VERSION = 1
 _META_KEY = b"samlab.segments"
@@ -31,7 +29,42 @@ _NUMBERS = (
 )  # fmt: skip
 
 
-def to_records(segments: Segments) -> list[dict[str, Any]]:
+class Columns(Protocol):
+    """What `Segments` are here: columns of equal length and what is said of all of them."""
+
+    @property
+    def rles(self) -> Sequence[Rle]: ...
+    @property
+    def boxes(self) -> np.ndarray: ...
+    @property
+    def areas(self) -> np.ndarray: ...
+    @property
+    def predicted_iou(self) -> np.ndarray: ...
+    @property
+    def stability_score(self) -> np.ndarray: ...
+    @property
+    def points(self) -> np.ndarray: ...
+    @property
+    def labels(self) -> np.ndarray: ...
+    @property
+    def image_ids(self) -> np.ndarray: ...
+    @property
+    def embeddings(self) -> Mapping[str, np.ndarray]: ...
+    @property
+    def scores(self) -> Mapping[str, np.ndarray]: ...
+    @property
+    def image_size(self) -> tuple[int, int]: ...
+    @property
+    def image_id(self) -> str: ...
+    @property
+    def class_names(self) -> Mapping[int, str]: ...
+    @property
+    def provenance(self) -> Mapping[str, Any]: ...
+    def class_name(self, label: int) -> str:
+        """The name of a class."""
+
+
+def to_records(segments: Columns) -> list[dict[str, Any]]:
     """The records of SAM's automatic mask generator; see `Segments.to_records`."""
     height, width = segments.image_size
     columns = zip(
@@ -81,7 +114,7 @@ def record_columns(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def to_pandas(segments: Segments) -> pd.DataFrame:
+def to_pandas(segments: Columns) -> pd.DataFrame:
     """One row per segment: numbers, class and name; without masks, vectors and scores (N, K)."""
     boxes, points = segments.boxes, segments.points
     labels = segments.labels
@@ -104,7 +137,7 @@ def to_pandas(segments: Segments) -> pd.DataFrame:
     )
 
 
-def to_arrow(segments: Segments) -> pa.Table:
+def to_arrow(segments: Columns) -> pa.Table:
     """The whole table, masks and vectors included, as Arrow columns."""
     table = pa.Table.from_pandas(to_pandas(segments), preserve_index=False)
     for column, values in (
