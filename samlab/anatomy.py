@@ -10,9 +10,9 @@ from samlab.sam.anatomy import (
     walk_decoder,
     walk_encoder,
 )
-from samlab.sam.automatic.funnel import filter_funnel, suppressed_by
+from samlab.sam.automatic import filter_funnel, suppressed_by
 from samlab.sam.prompts import ask, picture_logits, prompts_for
-from samlab.sam.tiny.model import read_maps as tiny_maps
+from samlab.sam.tiny import read_maps as tiny_maps
 
 __all__ = [
     "ask",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from samlab.latent.embed.embedders import (
+from samlab.latent.embed import (
     ColourTexture,
     Embedder,
     PatchEmbedder,
+    TextEmbedder,
     TransformersEmbedder,
 )
-from samlab.latent.embed.text import TextEmbedder
 
 __all__ = ["ColourTexture", "Embedder", "PatchEmbedder", "TextEmbedder", "TransformersEmbedder"]

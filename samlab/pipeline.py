@@ -46,9 +46,9 @@ def segment(
         >>> clustering = samlab.cluster(segments)
     """
     # torch is imported here and not above, so that `import samlab` stays quick.
-    from samlab.latent.embed.pooling import pool
-    from samlab.sam.automatic.generator import MaskGenerator
-    from samlab.sam.fast.encoder import encode
+    from samlab.latent.embed import pool
+    from samlab.sam.automatic import MaskGenerator
+    from samlab.sam.fast import encode
     from samlab.sam.load import load_sam
     from samlab.sam.provenance import origin
 

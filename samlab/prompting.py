@@ -16,7 +16,7 @@ from samlab.segments import Segments
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
 
-    from samlab.latent.embed.crops import Outside
+    from samlab.latent.embed import Outside
 
 DETECTION_SCORE = "detection"
 """Name under which `Segments.scores` keeps the detector's scores, float32 (N,)."""
@@ -67,7 +67,7 @@ def segment_text(
 
     Example: `samlab.segment_text("street.jpg", ["a bicycle", "a dog"], sam="vit_h")`.
     """
-    from samlab.latent.embed.text import TextEmbedder, check_texts, label_with_texts
+    from samlab.latent.embed import TextEmbedder, check_texts, label_with_texts
     from samlab.pipeline import segment
 
     check_texts(texts, background)
@@ -124,7 +124,7 @@ def segment_detections(
         (2, {0: 'coin'})
     """
     from samlab.formats.detections import read_detections
-    from samlab.latent.embed.pooling import pool
+    from samlab.latent.embed import pool
     from samlab.sam.prompts import opened, segment_boxes
 
     pixels = read_image(image)

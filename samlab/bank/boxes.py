@@ -10,10 +10,9 @@ import numpy as np
 from samlab import masks
 from samlab.errors import InputError
 from samlab.images import ImageLike, read_image
-from samlab.latent.embed.pooling import pool
-from samlab.sam.automatic.generator import MaskGenerator
-from samlab.sam.fast.decoder import open_decoder
-from samlab.sam.fast.encoder import ImageEmbedding, encode
+from samlab.latent.embed import pool
+from samlab.sam.automatic import MaskGenerator
+from samlab.sam.fast import ImageEmbedding, encode, open_decoder
 from samlab.sam.prompts import Answers, ask, prompts_for
 from samlab.segments import Segments
 

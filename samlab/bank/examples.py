@@ -26,7 +26,7 @@ from samlab.bank.boxes import (
 from samlab.errors import FormatError, ImageError, InputError
 from samlab.formats.labelled import LabelledImage, LabelledImages
 from samlab.images import read_image
-from samlab.sam.fast.encoder import encode
+from samlab.sam.fast import encode
 from samlab.sam.load import load_sam
 from samlab.sam.provenance import model_name, weights_sha256
 from samlab.segments import Segments

@@ -221,7 +221,7 @@ def models(
 
     Example: samlab models --verify
     """
-    from samlab.sam.checkpoints.catalogue import status
+    from samlab.sam.checkpoints import status
 
     said = {True: "verified", False: "NOT the official file", None: ""}
     for row in status(verify=verify):

@@ -13,7 +13,7 @@ from samlab.errors import CheckpointError
 
 def check_weights() -> Iterator[Finding]:
     """Each model: where its file is, and whether it is the official one as far as is known."""
-    from samlab.sam.checkpoints.catalogue import status
+    from samlab.sam.checkpoints import status
 
     for row in status():
         name = f"Weights {row.name}"
@@ -39,8 +39,8 @@ def check_weights() -> Iterator[Finding]:
 
 def check_given_weights(sam: str) -> Iterator[Finding]:
     """The weights that `sam` names by a path: whether they are there, and of a known model."""
-    from samlab.sam.checkpoints import catalogue as checkpoints
-    from samlab.sam.checkpoints.reading import read_state, recognise
+    from samlab.sam import checkpoints
+    from samlab.sam.checkpoints import read_state, recognise
 
     if sam in checkpoints.names():
         return
@@ -55,7 +55,7 @@ def check_given_weights(sam: str) -> Iterator[Finding]:
 
 def check_cache() -> Finding:
     """Where downloads and kept results are, how large they are, and whether it can be written."""
-    from samlab.sam.checkpoints.hashes import cache_folder
+    from samlab.sam.checkpoints import cache_folder
 
     folder = cache_folder()
     advice = "Set SAMLAB_CACHE to a folder that can be written."
@@ -98,8 +98,7 @@ def _megabytes(size: float) -> str:
 
 def check_disk(sam: str = "tiny") -> Finding:
     """Room for the weights that are missing, and in the current folder."""
-    from samlab.sam.checkpoints.catalogue import OFFICIAL, find
-    from samlab.sam.checkpoints.hashes import cache_folder
+    from samlab.sam.checkpoints import OFFICIAL, cache_folder, find
 
     folder = cache_folder().absolute()
     nearest = next(p for p in (folder, *folder.parents) if p.exists())

@@ -10,8 +10,8 @@ import pandas as pd
 
 from samlab.errors import InputError
 from samlab.images import ImageLike
-from samlab.latent.cluster.clusters import cluster
-from samlab.latent.embed.embedders import Embedder, embed
+from samlab.latent.cluster import cluster
+from samlab.latent.embed import Embedder, embed
 from samlab.latent.scores import (
     clustering_scores,
     knn_accuracy,

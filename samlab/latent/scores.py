@@ -19,8 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from samlab.errors import InputError
-from samlab.latent.cluster.clusters import auto_min_samples, cluster, distance_matrix
-from samlab.latent.cluster.hierarchy import Hierarchy
+from samlab.latent.cluster import Hierarchy, auto_min_samples, cluster, distance_matrix
 from samlab.latent.vectors import unit, vectors_of
 from samlab.segments import Segments
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from samlab.errors import InputError
-from samlab.latent.embed.pooling import PatchFeatures
+from samlab.latent.embed import PatchFeatures
 from samlab.latent.vectors import unit, vectors_of
 from samlab.segments import Segments
 

@@ -19,7 +19,7 @@ from samlab.view.scene import jpeg
 from samlab.view.tables import summary_html
 
 if TYPE_CHECKING:
-    from samlab.latent.cluster.clusters import Clustering
+    from samlab.latent.cluster import Clustering
 
 #: The output form that carries the facts.
 MIME = "application/vnd.samlab.summary+json"

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from samlab.errors import ImageError, InputError
 from samlab.files import write_whole
-from samlab.latent.cluster.sampled import (
+from samlab.latent.cluster import (
     SAMPLE,
     AcrossClustering,
     VectorBlocks,
@@ -29,12 +29,11 @@ from samlab.palette import hex_color
 from samlab.runs.disk import shards
 from samlab.runs.results import Run
 from samlab.segments import Segments
-from samlab.view.explorer.explorer import Explorer, explore
-from samlab.view.plots.figure import count
-from samlab.view.plots.sheets import Strip, cut_square, plot_sheet
+from samlab.view.explorer import Explorer, explore
+from samlab.view.plots import Strip, count, cut_square, plot_sheet
 
 if TYPE_CHECKING:
-    from samlab.latent.cluster.clusters import Clustering
+    from samlab.latent.cluster import Clustering
 
 COLUMNS = ("name", "segments", "pictures", "area", "medoid", "cohesion")
 

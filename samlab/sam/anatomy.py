@@ -21,9 +21,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from samlab.errors import InputError
 from samlab.images import ImageLike, read_image
-from samlab.sam.checkpoints import catalogue as checkpoints
-from samlab.sam.fast.decoder import PlainDecoder, open_decoder
-from samlab.sam.fast.encoder import ImageEmbedding, _block, _prepare
+from samlab.sam import checkpoints
+from samlab.sam.fast import ImageEmbedding, PlainDecoder, open_decoder, prepare, run_block
 from samlab.sam.load import load_sam
 
 if TYPE_CHECKING:
@@ -92,7 +91,7 @@ def walk_encoder(sam: Sam, image: ImageLike, keep: tuple[int, ...] = ()) -> Enco
     if not hasattr(encoder, "patch_embed"):
         raise InputError(f"Expected SAM's own ViT encoder, got {type(encoder).__name__}.")
     array = read_image(image)
-    x, size = _prepare(array, sam)
+    x, size = prepare(array, sam)
     steps = [
         Step("picture", array.shape, "as it is"),
         Step("input", tuple(x.shape), f"scaled to {size[1]} x {size[0]}, normalised, padded"),
@@ -109,7 +108,7 @@ def walk_encoder(sam: Sam, image: ImageLike, keep: tuple[int, ...] = ()) -> Enco
             if i in keep:
                 streams[i] = x.clone()
             steps.append(Step(f"block {i}", _attended(x, block.window_size), _kind(block)))
-            x = _block(block, x.contiguous(), torch.float32)
+            x = run_block(block, x.contiguous(), torch.float32)
         x = x.permute(0, 3, 1, 2)
         for layer in encoder.neck:
             x = layer(x)

@@ -11,9 +11,8 @@ from segment_anything import sam_model_registry
 from segment_anything.modeling import Sam
 
 from samlab.errors import CheckpointError
-from samlab.sam.checkpoints import catalogue as checkpoints
-from samlab.sam.checkpoints.hashes import sha256
-from samlab.sam.checkpoints.reading import read_state, recognise
+from samlab.sam import checkpoints
+from samlab.sam.checkpoints import read_state, recognise, sha256
 from samlab.sam.device import DeviceLike, DtypeLike, pick_device, pick_dtype
 from samlab.sam.mobile_sam import build_mobile_sam
 from samlab.sam.provenance import set_weights_sha256
@@ -57,7 +56,7 @@ def load_sam(
     target = pick_device(device)
     found = checkpoints.fetch(name)
     if found.name == checkpoints.EMBEDDED:
-        from samlab.sam.tiny.model import build_tiny
+        from samlab.sam.tiny import build_tiny
 
         sam = build_tiny(found.path)
         architecture, precision = checkpoints.EMBEDDED, torch.float32

@@ -19,9 +19,17 @@ from torch import Tensor
 
 from samlab.errors import InputError
 from samlab.images import ImageLike, read_image
-from samlab.sam.fast.decoder import Decoder, Predictions, open_decoder
-from samlab.sam.fast.encoder import ImageEmbedding, encode
-from samlab.sam.fast.upsample import Frame, enlarge, runs_to_rle, to_masks
+from samlab.sam.fast import (
+    Decoder,
+    Frame,
+    ImageEmbedding,
+    Predictions,
+    encode,
+    enlarge,
+    open_decoder,
+    runs_to_rle,
+    to_masks,
+)
 from samlab.sam.load import load_sam
 from samlab.sam.prompt_checks import MaskPrompts, Prompts, check_prompts
 from samlab.sam.provenance import origin

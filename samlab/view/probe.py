@@ -13,14 +13,13 @@ from PIL import Image
 
 from samlab.errors import InputError
 from samlab.images import ImageLike, read_image
-from samlab.latent.embed.pooling import PatchFeatures
+from samlab.latent.embed import PatchFeatures
 from samlab.latent.similarity import nearest, similar, similarity
 from samlab.latent.vectors import unit, vectors_of
 from samlab.segments import Segments
 from samlab.view.overlay import heat_overlay, overlay
 from samlab.view.scene import scene
-from samlab.view.widget.base import Bench, colors
-from samlab.view.widget.canvas import still_scale
+from samlab.view.widget import Bench, colors, still_scale
 
 Pictures: TypeAlias = "Mapping[str, ImageLike] | Callable[[str], ImageLike]"
 

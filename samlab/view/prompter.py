@@ -17,13 +17,12 @@ from samlab.images import ImageLike, read_image
 from samlab.segments import Segments
 from samlab.view.overlay import overlay
 from samlab.view.scene import scene
-from samlab.view.widget.base import Bench, colors
-from samlab.view.widget.canvas import still_scale
+from samlab.view.widget import Bench, colors, still_scale
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
 
-    from samlab.sam.fast.encoder import ImageEmbedding
+    from samlab.sam.fast import ImageEmbedding
 
 
 @dataclass(frozen=True)
@@ -180,7 +179,7 @@ class Prompter(Bench):
         )
         if self._embedding is None or len(result) == 0:
             return result
-        from samlab.latent.embed.pooling import pool
+        from samlab.latent.embed import pool
 
         return result.with_embedding("sam", pool(self._embedding, result))
 
@@ -192,7 +191,7 @@ class Prompter(Bench):
         if self._embedding is None:
             raise InputError(f"The picture could not be encoded: {self.answer.get('text')}")
         if self._decoder is None:
-            from samlab.sam.fast.decoder import open_decoder
+            from samlab.sam.fast import open_decoder
 
             self._decoder = open_decoder(self._sam(), self._embedding)
         return propose(self._sam(), self._embedding, points, box, decoder=self._decoder)
@@ -231,7 +230,7 @@ class Prompter(Bench):
             if self._embedding is not None:
                 return
             try:
-                from samlab.sam.fast.encoder import encode
+                from samlab.sam.fast import encode
 
                 self._embedding = encode(self._pixels, self._sam())
                 self.status = "ready"

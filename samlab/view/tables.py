@@ -13,7 +13,7 @@ from samlab.palette import hex_color
 from samlab.segments import Segments
 
 if TYPE_CHECKING:
-    from samlab.latent.cluster.clusters import Clustering
+    from samlab.latent.cluster import Clustering
 
 _COLUMNS = ["class_name", "segments", "area_share", "median_area", "mean_predicted_iou"]
 

@@ -175,7 +175,7 @@ def test_what_the_system_refuses_is_one_sentence_too(monkeypatch, error, said):
     def broken(**_):
         raise error
 
-    monkeypatch.setattr("samlab.sam.checkpoints.catalogue.status", broken)
+    monkeypatch.setattr("samlab.sam.checkpoints.status", broken)
     done = runner.invoke(app, ["models"])
     assert done.exit_code == 1
     assert done.stderr.startswith(f"samlab: {said}")
@@ -204,6 +204,6 @@ def test_own_errors_anywhere_become_exit_code_one(monkeypatch):
     def broken(**_):
         raise SamlabError("it is like this; do that")
 
-    monkeypatch.setattr("samlab.sam.checkpoints.catalogue.status", broken)
+    monkeypatch.setattr("samlab.sam.checkpoints.status", broken)
     done = runner.invoke(app, ["models"])
     assert (done.exit_code, done.stderr) == (1, "samlab: it is like this; do that\n")

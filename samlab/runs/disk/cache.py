@@ -83,7 +83,7 @@ class SegmentCache:
         if max_bytes < 0:
             raise InputError(f"Expected max_bytes of 0 or more, got {max_bytes}.")
         if folder is None:
-            from samlab.sam.checkpoints.hashes import cache_folder
+            from samlab.sam.checkpoints import cache_folder
 
             folder = cache_folder() / "segments"
         self.folder = Path(folder).expanduser()

@@ -97,8 +97,8 @@ class Recipe:
     def _origin(self) -> tuple[str, str]:
         """Name of the model and SHA-256 of its weights."""
         if self.portable:
-            from samlab.sam.checkpoints import catalogue as checkpoints
-            from samlab.sam.checkpoints.hashes import sha256
+            from samlab.sam import checkpoints
+            from samlab.sam.checkpoints import sha256
 
             found = checkpoints.fetch(self.sam)
             known = found.name in checkpoints.names()
@@ -113,7 +113,7 @@ class SamWork:
     """The model of a recipe, at work on batches of pictures. Gives what `samlab.segment` gives."""
 
     def __init__(self, recipe: Recipe) -> None:
-        from samlab.sam.automatic.generator import MaskGenerator
+        from samlab.sam.automatic import MaskGenerator
         from samlab.sam.load import load_sam
 
         self.recipe = recipe
@@ -130,8 +130,8 @@ class SamWork:
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[Segments]:
         """Segments with vectors for pictures of any sizes, uint8 (H, W, 3)."""
-        from samlab.latent.embed.pooling import pool
-        from samlab.sam.fast.encoder import encode_batch
+        from samlab.latent.embed import pool
+        from samlab.sam.fast import encode_batch
 
         encoded = encode_batch(
             images, self.sam, dtype=self.generator.dtype, compile=self.generator.compile,
@@ -185,7 +185,7 @@ def classifier(classify: Any) -> tuple[Classify | None, dict[str, Any] | None]:
 
 def _options(given: Mapping[str, Any]) -> dict[str, Any]:
     """Every argument of MaskGenerator that decides the masks, defaults included."""
-    from samlab.sam.automatic.generator import MaskGenerator
+    from samlab.sam.automatic import MaskGenerator
 
     parameters = inspect.signature(MaskGenerator).parameters
     unknown = [name for name in given if name not in parameters or name == "sam"]
@@ -211,7 +211,7 @@ def _embedder_name(embedder: Any) -> str:
 def _embedder(embedder: Any, sam: Sam) -> Any:
     if not isinstance(embedder, str):
         return embedder
-    from samlab.latent.embed.embedders import ColourTexture, TransformersEmbedder
+    from samlab.latent.embed import ColourTexture, TransformersEmbedder
 
     if embedder == ColourTexture.name:
         return ColourTexture()

@@ -1,1 +1,5 @@
 """Automatic mask generation: points on a grid, proposals, filters, suppression."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

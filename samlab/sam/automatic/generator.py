@@ -17,8 +17,7 @@ from samlab.errors import InputError
 from samlab.images import ImageLike, read_image
 from samlab.sam.automatic.proposals import Candidates, Proposals
 from samlab.sam.automatic.search import Search, ask_in_batches
-from samlab.sam.fast.encoder import ImageEmbedding, encode, resolve_dtype
-from samlab.sam.fast.upsample import runs_to_rle
+from samlab.sam.fast import ImageEmbedding, encode, resolve_dtype, runs_to_rle
 from samlab.segments import Segments
 
 _OUTPUT_MODES = ("binary_mask", "uncompressed_rle", "coco_rle")

@@ -17,7 +17,7 @@ from torchvision.ops.boxes import batched_nms, box_area
 from samlab.errors import InputError
 from samlab.masks import Rle
 from samlab.sam.automatic.small_regions import drop_islands, fill_holes
-from samlab.sam.fast.upsample import mask_to_runs, runs_to_mask, runs_to_rle
+from samlab.sam.fast import mask_to_runs, runs_to_mask, runs_to_rle
 from samlab.segments import Segments
 
 

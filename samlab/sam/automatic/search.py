@@ -12,9 +12,15 @@ import torch
 from segment_anything.modeling import Sam
 
 from samlab.sam.automatic.proposals import Candidates
-from samlab.sam.fast.decoder import Decoder, Predictions, open_decoder
-from samlab.sam.fast.encoder import ImageEmbedding
-from samlab.sam.fast.upsample import Frame, Masks, to_masks
+from samlab.sam.fast import (
+    Decoder,
+    Frame,
+    ImageEmbedding,
+    Masks,
+    Predictions,
+    open_decoder,
+    to_masks,
+)
 
 _MASKS_AT_ONCE = {"cpu": 24, "cuda": 768}  # low-resolution logits alive at a time, 0.25 MB each
 _EDGE = 20.0  # pixels; masks this near a crop's edge are cut off by it

@@ -123,7 +123,7 @@ def encode_batch(
     out: list[ImageEmbedding] = []
     for start in range(0, len(images), step):
         arrays = [read_image(image) for image in images[start : start + step]]
-        inputs, sizes = zip(*(_prepare(array, sam) for array in arrays), strict=True)
+        inputs, sizes = zip(*(prepare(array, sam) for array in arrays), strict=True)
         features = _features(torch.cat(inputs), sam, precision, compile)
         for i, (array, size) in enumerate(zip(arrays, sizes, strict=True)):
             out.append(
@@ -145,7 +145,7 @@ def resolve_dtype(dtype: torch.dtype | str | None, sam: Sam) -> torch.dtype:
     return pick_dtype(sam.device, dtype)
 
 
-def _prepare(image: np.ndarray, sam: Sam) -> tuple[Tensor, tuple[int, int]]:
+def prepare(image: np.ndarray, sam: Sam) -> tuple[Tensor, tuple[int, int]]:
     """Resize, normalise and pad as SamPredictor does; float32 (1, 3, S, S) and the valid size."""
     side = sam.image_encoder.img_size
     height, width = ResizeLongestSide.get_preprocess_shape(*image.shape[:2], side)
@@ -192,7 +192,7 @@ def vit_features(encoder: ImageEncoderViT, x: Tensor, dtype: torch.dtype) -> Ten
         x = x + encoder.pos_embed.float()
     x = x.contiguous()
     for block in encoder.blocks:
-        x = _block(block, x, dtype)
+        x = run_block(block, x, dtype)
     x = x.permute(0, 3, 1, 2)
     narrow, norm1, smooth, norm2 = encoder.neck
     x = F.conv2d(x.to(dtype), narrow.weight.to(dtype)).float()
@@ -221,7 +221,7 @@ def _channel_norm(norm: LayerNorm2d, x: Tensor) -> Tensor:
     return F.layer_norm(rows, weight.shape, weight, bias, norm.eps).permute(0, 3, 1, 2)
 
 
-def _block(block: Block, x: Tensor, dtype: torch.dtype) -> Tensor:
+def run_block(block: Block, x: Tensor, dtype: torch.dtype) -> Tensor:
     """One transformer block on the residual stream, float32 (B, H, W, C)."""
     height, width = x.shape[1:3]
     y = _layer_norm(block.norm1, x).to(dtype)

@@ -24,8 +24,7 @@ from samlab.view.annotate.session import Session, Stage, told_error
 from samlab.view.annotate.state import Mask
 from samlab.view.overlay import overlay
 from samlab.view.scene import scene
-from samlab.view.widget.base import Bench, colors
-from samlab.view.widget.canvas import still_scale
+from samlab.view.widget import Bench, colors, still_scale
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam

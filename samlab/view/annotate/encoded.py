@@ -15,7 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
 
-    from samlab.sam.fast.encoder import ImageEmbedding
+    from samlab.sam.fast import ImageEmbedding
 
 _KEPT = 3  # encoded pictures: the one before, this one, the next one
 
@@ -36,7 +36,7 @@ class Ready:
     def decoder(self, sam: Sam) -> Any:
         """The decoder of this picture, opened once."""
         if self._decoder is None:
-            from samlab.sam.fast.decoder import open_decoder
+            from samlab.sam.fast import open_decoder
 
             self._decoder = open_decoder(sam, self.embedding)
         return self._decoder
@@ -76,7 +76,7 @@ class Workshop:
             return found
         with self._busy:
             if name not in self._ready:
-                from samlab.sam.fast.encoder import encode
+                from samlab.sam.fast import encode
 
                 pixels = self._read(name)
                 self._ready[name] = Ready(pixels, encode(pixels, self.sam()))

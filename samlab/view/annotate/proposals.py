@@ -20,7 +20,7 @@ from samlab.view.annotate.state import Mask, pack_vector
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
 
-    from samlab.sam.fast.encoder import ImageEmbedding
+    from samlab.sam.fast import ImageEmbedding
 
 
 class Bank(Protocol):
@@ -133,8 +133,8 @@ def found_masks(
     Returns:
         The masks, labels being indices into the names that come with them (the bank's classes).
     """
-    from samlab.latent.embed.pooling import pool
-    from samlab.sam.automatic.generator import MaskGenerator
+    from samlab.latent.embed import pool
+    from samlab.sam.automatic import MaskGenerator
     from samlab.sam.provenance import weights_sha256
 
     # Far enough below the thresholds that everything worth a question is among the candidates.

@@ -182,7 +182,7 @@ class Session:
         return next(number for _, number in change.masks)
 
     def _vector(self, chosen: Proposal) -> dict[str, str]:
-        from samlab.latent.embed.pooling import pool
+        from samlab.latent.embed import pool
         from samlab.sam.provenance import weights_sha256
 
         table = Segments([chosen.rle])
@@ -323,7 +323,7 @@ class Session:
 
     def group(self) -> int:
         """Cluster the masks without a class, over all pictures; returns the number of groups."""
-        from samlab.latent.cluster.clusters import cluster
+        from samlab.latent.cluster import cluster
 
         keys, tables = [], []
         for image in self.annotations.images():

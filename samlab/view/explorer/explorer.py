@@ -12,17 +12,15 @@ import traitlets
 
 from samlab.errors import InputError
 from samlab.images import ImageLike, read_image
-from samlab.latent.cluster.clusters import auto_min_samples
-from samlab.latent.embed.embedders import ColourTexture, Embedder, embed
-from samlab.latent.embed.pooling import PatchFeatures, pool
+from samlab.latent.cluster import auto_min_samples
+from samlab.latent.embed import ColourTexture, Embedder, PatchFeatures, embed, pool
 from samlab.latent.projection import project
 from samlab.segments import Segments
 from samlab.view.explorer.places import checked_points, principal_axes, umap_later
 from samlab.view.explorer.tuning import Settings, Tuning, vectors_for
 from samlab.view.overlay import overlay
 from samlab.view.scene import scene
-from samlab.view.widget.base import Bench, colors
-from samlab.view.widget.canvas import still_scale
+from samlab.view.widget import Bench, colors, still_scale
 
 _METRICS = (("cosine", "cosine"), ("euclidean", "euclidean"))
 _METHODS = (("dbscan", "DBSCAN"), ("hdbscan", "HDBSCAN"))

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from samlab.errors import InputError
-from samlab.latent.cluster.clusters import (
+from samlab.latent.cluster import (
     Clustering,
+    Hierarchy,
     cluster,
     default_eps,
     distance_matrix,
     silhouette,
 )
-from samlab.latent.cluster.hierarchy import Hierarchy
 from samlab.latent.vectors import vectors_of
 from samlab.segments import Segments
 from samlab.view.scene import known

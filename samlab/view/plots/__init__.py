@@ -1,1 +1,5 @@
 """Plots that stand still, in matplotlib; the hover map in plotly."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

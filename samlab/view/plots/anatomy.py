@@ -24,7 +24,7 @@ from samlab.view.plots.figure import (
 )
 
 if TYPE_CHECKING:
-    from samlab.sam.fast.encoder import ImageEmbedding
+    from samlab.sam.fast import ImageEmbedding
 
 
 def plot_maps(

@@ -29,8 +29,8 @@ from samlab.view.plots.figure import (
 )
 
 if TYPE_CHECKING:
-    from samlab.latent.cluster.clusters import Clustering, Sweep
-    from samlab.latent.embed.pooling import PatchFeatures
+    from samlab.latent.cluster import Clustering, Sweep
+    from samlab.latent.embed import PatchFeatures
 
 
 def plot_embedding(embedding: PatchFeatures, image: ImageLike) -> Figure:

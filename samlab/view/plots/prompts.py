@@ -27,7 +27,7 @@ from samlab.view.plots.figure import (
 )
 
 if TYPE_CHECKING:
-    from samlab.sam.automatic.proposals import Proposals
+    from samlab.sam.automatic import Proposals
 
 _PAINT = np.array([0, 114, 178], np.float32)  # the first colour of the palette
 _FOREGROUND, _BACKGROUND, _BOX = "#30e89c", "#fc3c6c", "#f0e442"
@@ -131,7 +131,7 @@ def plot_funnel(
         proposals: From `MaskGenerator.propose`, best with floors of 0.
         pred_iou_thresh, stability_score_thresh, box_nms_thresh: As for `Proposals.select`.
     """
-    from samlab.sam.automatic.funnel import filter_funnel
+    from samlab.sam.automatic import filter_funnel
 
     funnel = filter_funnel(proposals, pred_iou_thresh, stability_score_thresh, box_nms_thresh)
     iou, stability = proposals.candidates.iou, proposals.candidates.stability
@@ -173,7 +173,7 @@ def plot_suppression(
         image: Their picture.
         pred_iou_thresh, stability_score_thresh, box_nms_thresh: As for `Proposals.select`.
     """
-    from samlab.sam.automatic.funnel import filter_funnel, suppressed_by
+    from samlab.sam.automatic import filter_funnel, suppressed_by
 
     pixels = read_image(image)
     funnel = filter_funnel(proposals, pred_iou_thresh, stability_score_thresh, box_nms_thresh)

@@ -1,1 +1,5 @@
 """What every widget stands on: the base class, the canvas, the page it is written to."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -42,9 +42,9 @@ def test_half_precision_is_close(mini_sam, rng):
     image = picture(rng, 90, 150)
     expected = encode(image, mini_sam).features
     with torch.inference_mode():
-        from samlab.sam.fast.encoder import _prepare, vit_features
+        from samlab.sam.fast.encoder import prepare, vit_features
 
-        got = vit_features(mini_sam.image_encoder, _prepare(image, mini_sam)[0], torch.bfloat16)
+        got = vit_features(mini_sam.image_encoder, prepare(image, mini_sam)[0], torch.bfloat16)
     cosine = torch.nn.functional.cosine_similarity(got, expected)
     assert got.dtype == torch.float32
     assert float(cosine.min()) > 0.99

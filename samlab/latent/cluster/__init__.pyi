@@ -1,0 +1,15 @@
+from .clusters import Clustering as Clustering
+from .clusters import Sweep as Sweep
+from .clusters import auto_min_samples as auto_min_samples
+from .clusters import cluster as cluster
+from .clusters import default_eps as default_eps
+from .clusters import distance_matrix as distance_matrix
+from .clusters import silhouette as silhouette
+from .clusters import sweep as sweep
+from .hierarchy import Hierarchy as Hierarchy
+from .sampled import SAMPLE as SAMPLE
+from .sampled import AcrossClustering as AcrossClustering
+from .sampled import VectorBlocks as VectorBlocks
+from .sampled import cluster_across as cluster_across
+from .sampled import nearest_across as nearest_across
+from .table import cluster_table as cluster_table

@@ -1,0 +1,13 @@
+from .crops import Outside as Outside
+from .embedders import ColourTexture as ColourTexture
+from .embedders import Embedder as Embedder
+from .embedders import PatchEmbedder as PatchEmbedder
+from .embedders import TransformersEmbedder as TransformersEmbedder
+from .embedders import embed as embed
+from .pooling import PatchFeatures as PatchFeatures
+from .pooling import pool as pool
+from .text import TextEmbedder as TextEmbedder
+from .text import check_texts as check_texts
+from .text import label_with_texts as label_with_texts
+from .text import search_text as search_text
+from .text import text_table as text_table

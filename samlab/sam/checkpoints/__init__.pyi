@@ -1,0 +1,11 @@
+from .catalogue import EMBEDDED as EMBEDDED
+from .catalogue import OFFICIAL as OFFICIAL
+from .catalogue import Found as Found
+from .catalogue import fetch as fetch
+from .catalogue import find as find
+from .catalogue import names as names
+from .catalogue import status as status
+from .hashes import cache_folder as cache_folder
+from .hashes import sha256 as sha256
+from .reading import read_state as read_state
+from .reading import recognise as recognise

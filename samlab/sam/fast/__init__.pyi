@@ -1,0 +1,17 @@
+from .decoder import Decoder as Decoder
+from .decoder import PlainDecoder as PlainDecoder
+from .decoder import Predictions as Predictions
+from .decoder import open_decoder as open_decoder
+from .encoder import ImageEmbedding as ImageEmbedding
+from .encoder import encode as encode
+from .encoder import encode_batch as encode_batch
+from .encoder import prepare as prepare
+from .encoder import resolve_dtype as resolve_dtype
+from .encoder import run_block as run_block
+from .upsample import Frame as Frame
+from .upsample import Masks as Masks
+from .upsample import enlarge as enlarge
+from .upsample import mask_to_runs as mask_to_runs
+from .upsample import runs_to_mask as runs_to_mask
+from .upsample import runs_to_rle as runs_to_rle
+from .upsample import to_masks as to_masks

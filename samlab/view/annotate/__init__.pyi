@@ -1,0 +1,2 @@
+from .annotator import Annotator as Annotator
+from .annotator import annotate as annotate

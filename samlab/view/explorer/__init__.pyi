@@ -1,0 +1,2 @@
+from .explorer import Explorer as Explorer
+from .explorer import explore as explore
