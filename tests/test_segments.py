@@ -77,7 +77,7 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch
         where.write_bytes(b"half")
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("samlab.tables.pq.write_table", fail)
+    monkeypatch.setattr("samlab.segments.tables.pq.write_table", fail)
     with pytest.raises(OSError, match="No space left"):
         make(3).to_parquet(path)
     assert path.read_bytes() == before

@@ -1,4 +1,4 @@
-"""Segments: the one table that every room of samlab hands to the next."""
+"""`Segments`: columns of equal length, and what can be done with them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from samlab import masks, tables
+from samlab import masks
 from samlab.errors import InputError
 from samlab.masks import Rle
+from samlab.segments import tables
 
 #: A column that the caller leaves out: it follows from the masks, or is filled with "unknown". None
 #: only until the object stands; typed as an array, since nobody outside ever sees the None.
