@@ -23,10 +23,11 @@ lab: $(READY)  ## open JupyterLab on the notebooks
 test: $(READY_TEST)  ## run the tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-lint: $(READY_TEST)  ## ruff and mypy
+lint: $(READY_TEST)  ## ruff, mypy and the order of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 weights: $(READY)  ## train the embedded model anew (about two hours on two cores)
 	$(BIN)/python -m pip install -e ".[train]"
