@@ -1,109 +1,115 @@
-"""Banks out of banks: without some classes, with some made one, with more examples."""
+"""Building and changing a bank's columns: from vectors, without classes, merged, joined."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import Literal
 
 import numpy as np
 
-from samlab.bank.checks import notes_about, refuse_strangers, refuse_unknown
+from samlab.bank.checks import check_known, class_weight_table
+from samlab.bank.columns import Columns
 from samlab.bank.prototypes import prototypes
 from samlab.errors import InputError
-from samlab.segments import Segments
-
-if TYPE_CHECKING:
-    from samlab.bank.base import PrototypeBank
-
-    Bank = TypeVar("Bank", bound=PrototypeBank)
 
 
-def drop(bank: Bank, classes: str | Iterable[str]) -> Bank:
-    """The bank without some classes."""
+def build(
+    vectors: np.ndarray,
+    labels: np.ndarray,
+    class_names: Sequence[str],
+    per_class: int,
+    *,
+    class_weights: Literal["balanced"] | Mapping[str, float] | None = None,
+    background: Iterable[str] = (),
+    seed: int = 0,
+) -> Columns:
+    """At most `per_class` prototypes for each class.
+
+    Args:
+        vectors: (N, D), none of them zero.
+        labels: int (N,), index into `class_names`; every class occurs.
+        class_names: C names.
+        per_class, class_weights, background, seed: As in `MemoryBank.from_segments`.
+    """
+    parts = [
+        prototypes(vectors[labels == label], per_class, seed=seed)
+        for label in range(len(class_names))
+    ]
+    counts = [len(rows) for rows, _ in parts]
+    return Columns(
+        prototypes=np.concatenate([rows for rows, _ in parts]),
+        labels=np.repeat(np.arange(len(parts)), counts),
+        class_names=tuple(class_names),
+        sizes=np.concatenate([sizes for _, sizes in parts]),
+        weights=class_weight_table(class_names, counts, class_weights),
+        background=tuple(background),
+    )
+
+
+def drop(bank: Columns, classes: str | Iterable[str]) -> Columns:
+    """The columns without some classes."""
     gone = {classes} if isinstance(classes, str) else set(classes)
-    refuse_unknown(sorted(gone), bank.class_names)
+    check_known(sorted(gone), bank.class_names)
     kept = [i for i, name in enumerate(bank.class_names) if name not in gone]
     if not kept:
         raise InputError(
             f"Expected at least one class to be left; all {len(gone)} are to be dropped."
         )
     rows = np.flatnonzero(np.isin(bank.labels, kept))
-    names = tuple(bank.class_names[i] for i in kept)
-    return replace(
-        bank,
+    return Columns(
         prototypes=bank.prototypes[rows],
         labels=np.searchsorted(kept, bank.labels[rows]),
-        sizes=np.asarray(bank.sizes)[rows],
-        class_names=names,
-        weights=np.asarray(bank.weights)[kept],
+        class_names=tuple(bank.class_names[i] for i in kept),
+        sizes=bank.sizes[rows],
+        weights=bank.weights[kept],
         background=tuple(name for name in bank.background if name not in gone),
-        notes=notes_about(names, bank.examples[kept].tolist()),
     )
 
 
-def merge(bank: Bank, groups: Mapping[str, Sequence[str]]) -> Bank:
-    """One class of several; see `PrototypeBank.merge`."""
+def merge(bank: Columns, groups: Mapping[str, Sequence[str]]) -> Columns:
+    """The columns with one class in place of several; see `MemoryBank.merge`."""
     target = {old: new for new, olds in groups.items() for old in olds}
-    refuse_unknown(target, bank.class_names)
+    check_known(target, bank.class_names)
     names = [target.get(name, name) for name in bank.class_names]
     new_names = tuple(sorted(set(names)))
     index = np.array([new_names.index(name) for name in names])
     labels = index[bank.labels]
     order = np.argsort(labels, kind="stable")
-    count = np.bincount(index, minlength=len(new_names))
-    weights = np.bincount(index, np.asarray(bank.weights), minlength=len(new_names)) / count
-    examples = np.bincount(index, bank.examples, minlength=len(new_names)).astype(int)
-    return replace(
-        bank,
+    weights = np.bincount(index, bank.weights, minlength=len(new_names))
+    return Columns(
         prototypes=bank.prototypes[order],
         labels=labels[order],
-        sizes=np.asarray(bank.sizes)[order],
         class_names=new_names,
-        weights=weights,
+        sizes=bank.sizes[order],
+        weights=weights / np.bincount(index, minlength=len(new_names)),
         background=tuple(dict.fromkeys(target.get(name, name) for name in bank.background)),
-        notes=notes_about(new_names, examples.tolist()),
     )
 
 
-def add(bank: Bank, more: Segments | PrototypeBank, per_class: int | None = None) -> Bank:
-    """The bank with further examples; see `PrototypeBank.add`."""
-    limit = per_class or int(bank.provenance.get("per_class", 20))
-    if isinstance(more, Segments):
-        refuse_strangers(bank.provenance, more.provenance, "segments")
-        more = type(bank).from_segments(
-            more, per_class=limit, embedding=bank.embedding, head=bank.head
-        )
-    refuse_strangers(bank.provenance, more.provenance, "other bank")
-    if more.embedding != bank.embedding or more.prototypes.shape[1] != bank.prototypes.shape[1]:
-        raise InputError(
-            f"Expected a bank of '{bank.embedding}' vectors with {bank.prototypes.shape[1]} "
-            f"numbers, got '{more.embedding}' with {more.prototypes.shape[1]}."
-        )
+def join(bank: Columns, more: Columns, per_class: int) -> Columns:
+    """The classes of both; a class of both is grouped again. Weights are those of the first."""
     names = tuple(sorted({*bank.class_names, *more.class_names}))
     parts = []
     for name in names:
         found = [_rows_of(one, name) for one in (bank, more) if name in one.class_names]
         rows = np.concatenate([rows for rows, _ in found])
         sizes = np.concatenate([sizes for _, sizes in found])
-        parts.append(prototypes(rows, limit, sizes=sizes) if len(found) > 1 else found[0])
-    weight = {**_weight_of(more), **_weight_of(bank)}
-    return replace(
-        bank,
+        parts.append(prototypes(rows, per_class, sizes=sizes) if len(found) > 1 else found[0])
+    weight = {
+        name: value
+        for one in (more, bank)
+        for name, value in zip(one.class_names, one.weights.tolist(), strict=True)
+    }
+    return Columns(
         prototypes=np.concatenate([rows for rows, _ in parts]),
         labels=np.repeat(np.arange(len(names)), [len(rows) for rows, _ in parts]),
         class_names=names,
         sizes=np.concatenate([sizes for _, sizes in parts]),
         weights=np.array([weight[name] for name in names]),
         background=tuple(dict.fromkeys([*bank.background, *more.background])),
-        notes=notes_about(names, [int(sizes.sum()) for _, sizes in parts]),
     )
 
 
-def _rows_of(bank: PrototypeBank, name: str) -> tuple[np.ndarray, np.ndarray]:
+def _rows_of(bank: Columns, name: str) -> tuple[np.ndarray, np.ndarray]:
     rows = bank.labels == bank.class_names.index(name)
-    return bank.prototypes[rows], np.asarray(bank.sizes)[rows]
-
-
-def _weight_of(bank: PrototypeBank) -> dict[str, float]:
-    return dict(zip(bank.class_names, np.asarray(bank.weights).tolist(), strict=True))
+    return bank.prototypes[rows], bank.sizes[rows]

@@ -8,7 +8,6 @@ from typing import Any, Literal
 import numpy as np
 
 from samlab.errors import InputError
-from samlab.segments import Segments
 
 #: What must agree between a bank and the segments it classifies.
 MUST_AGREE = ("weights_sha256", "pooling")
@@ -20,7 +19,7 @@ def class_weight_table(
     prototype_counts: Sequence[int],
     class_weights: Literal["balanced"] | Mapping[str, float] | None,
 ) -> np.ndarray:
-    """One factor per class, float32 (C,); see `PrototypeBank.from_segments`."""
+    """One factor per class, float32 (C,); see `MemoryBank.from_segments`."""
     if class_weights is None:
         return np.ones(len(names), np.float32)
     if isinstance(class_weights, str):
@@ -31,15 +30,14 @@ def class_weight_table(
             )
         counts = np.asarray(prototype_counts, np.float32)
         return counts.max() / counts
-    refuse_unknown(class_weights, names)
+    check_known(class_weights, names)
     return np.array([class_weights.get(name, 1.0) for name in names], np.float32)
 
 
-def canonical_order(segments: Segments, ids: np.ndarray) -> np.ndarray:
-    """An order of the chosen segments that does not depend on the file they came from."""
-    boxes = segments.boxes[ids]
-    pictures = np.unique(segments.image_ids[ids].astype(str), return_inverse=True)[1]
-    return np.lexsort((*boxes.T, segments.areas[ids], pictures.reshape(-1)))
+def canonical_order(boxes: np.ndarray, areas: np.ndarray, image_ids: np.ndarray) -> np.ndarray:
+    """An order of N segments, int64 (N,), that does not depend on the file they came from."""
+    pictures = np.unique(image_ids.astype(str), return_inverse=True)[1]
+    return np.lexsort((*boxes.T, areas, pictures.reshape(-1)))
 
 
 def notes_about(
@@ -55,7 +53,7 @@ def notes_about(
     return tuple(notes)
 
 
-def refuse_duplicates(names: Sequence[str]) -> None:
+def check_unique(names: Sequence[str]) -> None:
     """Raise InputError where a name stands twice."""
     twice = sorted({name for name in names if list(names).count(name) > 1})
     if twice:
@@ -65,7 +63,7 @@ def refuse_duplicates(names: Sequence[str]) -> None:
         )
 
 
-def refuse_unknown(wanted: Iterable[str], names: Sequence[str]) -> None:
+def check_known(wanted: Iterable[str], names: Sequence[str]) -> None:
     """Raise InputError where a class is not among the names."""
     unknown = [name for name in wanted if name not in names]
     if unknown:
@@ -75,7 +73,7 @@ def refuse_unknown(wanted: Iterable[str], names: Sequence[str]) -> None:
         )
 
 
-def refuse_strangers(mine: Mapping[str, Any], theirs: Mapping[str, Any], what: str) -> None:
+def check_same_model(mine: Mapping[str, Any], theirs: Mapping[str, Any], what: str) -> None:
     """Raise InputError where two provenances tell of different weights or pooling."""
     for key in MUST_AGREE:
         here, there = mine.get(key), theirs.get(key)

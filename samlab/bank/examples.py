@@ -25,6 +25,7 @@ from samlab.bank.boxes import (
 )
 from samlab.errors import FormatError, ImageError, InputError
 from samlab.formats.labelled import LabelledImage, LabelledImages
+from samlab.formats.registry import LabelFormat, guess_format
 from samlab.images import read_image
 from samlab.sam.fast import encode
 from samlab.sam.load import load_sam
@@ -38,7 +39,7 @@ BACKGROUND = "background"
 
 
 @dataclass(frozen=True)
-class Recipe:
+class ExampleOptions:
     """What decides a picture's examples, apart from the picture and its labels."""
 
     weights_sha256: str
@@ -48,7 +49,7 @@ class Recipe:
     background: int
 
     def key(self, image: LabelledImage) -> str:
-        """A name for this picture's examples; another recipe or label gives another one."""
+        """A name for this picture's examples; another option or label gives another one."""
         stat = image.path.stat()
         labels = [image.boxes.tolist(), image.class_names, image.masks]
         about = [vars(self), image.name, stat.st_size, stat.st_mtime_ns, image.image_size, labels]
@@ -90,17 +91,17 @@ def box_examples(
         InputError: An option is unknown, or a class is named "background" already.
     """
     model = load_sam(sam, device=device) if isinstance(sam, (str, os.PathLike)) else sam
-    recipe = _recipe(labelled, model, how, masks, parts, background)
+    options = _options(labelled, model, how, masks, parts, background)
     folder = _folder(resume)
     names = [*labelled.class_names, *([BACKGROUND] if background else [])]
     tables, notes = [], []
     pictures = tqdm(labelled, desc="examples", unit="picture", disable=not progress)
     for image in pictures:
-        path = None if folder is None else folder / f"{recipe.key(image)}.parquet"
+        path = None if folder is None else folder / f"{options.key(image)}.parquet"
         table = _stored(path)
         if table is None:
             try:
-                table = _examples_of(image, model, recipe, names)
+                table = _examples_of(image, model, options, names)
             except ImageError as error:
                 notes.append(f"Left out: {error}")
                 continue
@@ -110,7 +111,7 @@ def box_examples(
         tables.append(table)
     everything = Segments.concat(tables)
     about = {
-        "weights_sha256": recipe.weights_sha256,
+        "weights_sha256": options.weights_sha256,
         "model": model_name(model),
         "pooling": how,
         "masks": masks,
@@ -123,9 +124,15 @@ def box_examples(
     return replace(everything, class_names=dict(enumerate(names)), provenance=about)
 
 
-def _recipe(
+def masks_for(labels: str | Path, format: LabelFormat) -> Literal["prompt", "labels"]:
+    """Label maps tell the masks; other labels get SAM's own, as segments to be classified have."""
+    kind = guess_format(Path(labels)) if format == "auto" else format
+    return "labels" if kind == "label-maps" else "prompt"
+
+
+def _options(
     labelled: LabelledImages, sam: Sam, how: How, masks: Any, parts: bool, background: int
-) -> Recipe:
+) -> ExampleOptions:
     if masks not in ("prompt", "labels"):
         raise InputError(f"Expected masks='prompt' or masks='labels', got {masks!r}.")
     if how not in ("coverage", "any", "crop", "token"):
@@ -137,7 +144,7 @@ def _recipe(
             f"The labels have a class '{BACKGROUND}' of their own. Rename it with "
             f"labelled.rename({{'{BACKGROUND}': ...}}), or pass background=0."
         )
-    return Recipe(weights_sha256(sam), how, masks, parts, background)
+    return ExampleOptions(weights_sha256(sam), how, masks, parts, background)
 
 
 def _folder(resume: str | Path | None) -> Path | None:
@@ -163,22 +170,29 @@ def _stored(path: Path | None) -> Segments | None:
         return None
 
 
-def _examples_of(image: LabelledImage, sam: Sam, recipe: Recipe, names: list[str]) -> Segments:
+def _examples_of(
+    image: LabelledImage, sam: Sam, options: ExampleOptions, names: list[str]
+) -> Segments:
     index = {name: i for i, name in enumerate(names)}
     labels = np.array([index[name] for name in image.class_names], np.int64)
     pixels = read_image(image.path)
     tables, notes = [], []
     given = np.array([rle is not None for rle in image.masks], bool)
-    given &= recipe.masks == "labels"
-    needed = len(image) or recipe.background
+    given &= options.masks == "labels"
+    needed = len(image) or options.background
     encoded = encode(pixels, sam) if needed else None
     if given.any():
         rles = [rle for rle in image[given].masks if rle is not None]
-        table = masks_with_vectors(pixels, rles, sam, how=recipe.how, embedding=encoded)
+        table = masks_with_vectors(pixels, rles, sam, how=options.how, embedding=encoded)
         tables.append(table.with_labels(labels[given]))
     if (~given).any():
         prompted = segment_with_boxes(
-            pixels, image.boxes[~given], sam, how=recipe.how, parts=recipe.parts, embedding=encoded
+            pixels,
+            image.boxes[~given],
+            sam,
+            how=options.how,
+            parts=options.parts,
+            embedding=encoded,
         )
         tables.append(prompted.segments.with_labels(labels[~given][prompted.box]))
         if len(prompted.empty):
@@ -186,9 +200,9 @@ def _examples_of(image: LabelledImage, sam: Sam, recipe: Recipe, names: list[str
                 f"{image.name}: the model gave no mask for {len(prompted.empty)} box(es); the box "
                 "itself was taken."
             )
-    if recipe.background:
+    if options.background:
         table = background_segments(
-            pixels, image.boxes, sam, recipe.background, how=recipe.how, embedding=encoded
+            pixels, image.boxes, sam, options.background, how=options.how, embedding=encoded
         )
         tables.append(table.with_labels(np.full(len(table), index[BACKGROUND])))
     out = Segments.concat(tables) if tables else Segments(image_size=image.image_size)

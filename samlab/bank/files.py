@@ -1,11 +1,13 @@
-"""A memory bank as one safetensors file: numbers as tensors, words as JSON. No pickle."""
+"""The file of a memory bank: one safetensors file, numbers as tensors, words as JSON. No pickle."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any
 
+import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
@@ -13,39 +15,38 @@ from samlab.bank.heads import Head
 from samlab.errors import FormatError
 from samlab.files import whole_file
 
-if TYPE_CHECKING:
-    from samlab.bank.base import PrototypeBank
-
-    Bank = TypeVar("Bank", bound=PrototypeBank)
-
-_VERSION = 1
+VERSION = 1
 _KEY = "samlab.bank"
-_COLUMNS = ("prototypes", "labels", "sizes", "weights")
 _HEAD = "head."
 
 
-def save(bank: PrototypeBank, path: Path) -> Path:
-    """Write the bank; whole or not at all. Returns the path."""
-    tensors = {name: getattr(bank, name) for name in _COLUMNS}
-    if bank.head is not None:
-        tensors.update({_HEAD + name: value for name, value in bank.head.tensors().items()})
-    words = {
-        "version": _VERSION,
-        "class_names": bank.class_names,
-        "background": bank.background,
-        "embedding": bank.embedding,
-        "unknown_below": bank.unknown_below,
-        "provenance": dict(bank.provenance),
-        "notes": bank.notes,
-        "head": None if bank.head is None else bank.head.about,
-    }
+def write(
+    path: Path, tensors: Mapping[str, np.ndarray], words: Mapping[str, Any], head: Head | None
+) -> Path:
+    """Write arrays and words atomically: a reader finds the old file or the new one.
+
+    Args:
+        path: The file; its folder must exist.
+        tensors: Arrays by name.
+        words: JSON-able; `version` is added.
+        head: The trained projection, or None.
+
+    Raises:
+        FormatError: There is no such folder.
+        StorageError: It cannot be written to.
+    """
     if not path.parent.is_dir():
         raise FormatError(
             f"Expected an existing folder to write the bank to, got '{path.parent}'. Make it first."
         )
+    arrays = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
+    if head is not None:
+        arrays |= {_HEAD + name: value for name, value in head.tensors().items()}
+    content = {"version": VERSION, **words, "head": None if head is None else head.about}
+    metadata = {_KEY: json.dumps(content, default=str)}
     try:
         with whole_file(path) as temporary:
-            save_file(tensors, temporary, metadata={_KEY: json.dumps(words, default=str)})
+            save_file(arrays, temporary, metadata=metadata)
     except SafetensorError as error:
         raise FormatError(
             f"The bank could not be written to '{path}': {error}. Choose a folder that can be "
@@ -54,8 +55,13 @@ def save(bank: PrototypeBank, path: Path) -> Path:
     return path
 
 
-def load(cls: type[Bank], path: Path) -> Bank:
-    """Read a file written by `save`."""
+def read(path: Path, names: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any], Head | None]:
+    """The arrays of these names, words and head of a file, of this version or an earlier one.
+
+    Raises:
+        FormatError: There is no such file, it is damaged or no bank, a newer samlab wrote it, or
+            one of the arrays is missing.
+    """
     if not path.is_file():
         raise FormatError(f"No memory bank at '{path}': the file does not exist.")
     try:
@@ -73,25 +79,16 @@ def load(cls: type[Bank], path: Path) -> Bank:
             "Expected a file written by MemoryBank.save."
         )
     about = json.loads(words)
-    if about["version"] > _VERSION:
+    if about["version"] > VERSION:
         raise FormatError(
-            f"Expected a bank of format version {_VERSION} or lower, got {about['version']}. "
+            f"Expected a bank of format version {VERSION} or lower, got {about['version']}. "
             "The file was written by a newer samlab: upgrade samlab."
         )
-    missing = [name for name in _COLUMNS if name not in tensors]
+    missing = [name for name in names if name not in tensors]
     if missing:
         raise FormatError(f"'{path}' misses the tensors {', '.join(missing)} of a memory bank.")
     head = None
     if about["head"] is not None:
         parts = {k.removeprefix(_HEAD): v for k, v in tensors.items() if k.startswith(_HEAD)}
         head = Head.from_tensors(parts, about["head"])
-    return cls(
-        **{name: tensors[name] for name in _COLUMNS},
-        class_names=tuple(about["class_names"]),
-        background=tuple(about["background"]),
-        embedding=about["embedding"],
-        unknown_below=about["unknown_below"],
-        head=head,
-        provenance=about["provenance"],
-        notes=tuple(about["notes"]),
-    )
+    return {name: tensors[name] for name in names}, about, head

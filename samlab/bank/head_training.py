@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from samlab.bank.checks import refuse_strangers
+from samlab.bank.checks import check_same_model
 from samlab.bank.heads import Head
+from samlab.bank.memory_bank import MemoryBank
 from samlab.errors import InputError, require_extra
 from samlab.latent.vectors import unit, vectors_of
 from samlab.segments import Segments
@@ -24,9 +25,6 @@ from samlab.segments import Segments
 if TYPE_CHECKING:
     import torch
 
-    from samlab.bank.base import PrototypeBank
-
-    Bank = TypeVar("Bank", bound=PrototypeBank)
 
 Loss: TypeAlias = Literal["arcface", "cosface", "triplet", "proxy_anchor", "soft_triple"]
 _LOSSES = ("arcface", "cosface", "triplet", "proxy_anchor", "soft_triple")
@@ -125,7 +123,7 @@ def train_head(
 
 
 def train_prototypes(
-    bank: Bank,
+    bank: MemoryBank,
     examples: Segments,
     *,
     loss: Literal["soft_triple", "proxy_anchor"] = "soft_triple",
@@ -136,7 +134,7 @@ def train_prototypes(
     held_out: float = 0.2,
     loss_options: Mapping[str, Any] | None = None,
     seed: int = 0,
-) -> Bank:
+) -> MemoryBank:
     """Train the bank itself: its prototypes move to where they tell the classes apart.
 
     They start from the bank's own. Under `"soft_triple"` each class keeps as many prototypes as
@@ -152,7 +150,7 @@ def train_prototypes(
         A bank with other prototypes; `provenance["prototypes"]` tells how they were made.
     """
     require_extra("pytorch_metric_learning", "train", "Training prototypes")
-    refuse_strangers(bank.provenance, examples.provenance, "segments")
+    check_same_model(bank.provenance, examples.provenance, "segments")
     rows, labels, names = _examples(examples, bank.embedding)
     if tuple(names) != bank.class_names:
         raise InputError(
@@ -325,10 +323,10 @@ def _balanced(truth: np.ndarray, found: np.ndarray) -> float:
     return float(np.mean([np.mean(found[truth == label] == label) for label in np.unique(truth)]))
 
 
-def _fill(bank: PrototypeBank, label: int, count: int) -> np.ndarray:
+def _fill(bank: MemoryBank, label: int, count: int) -> np.ndarray:
     """`count` prototypes of a class, the one of most examples first, repeated where too few."""
     rows = np.flatnonzero(bank.labels == label)
-    rows = rows[np.argsort(-np.asarray(bank.sizes)[rows], kind="stable")]
+    rows = rows[np.argsort(-bank.sizes[rows], kind="stable")]
     return bank.prototypes[np.resize(rows, count)]
 
 

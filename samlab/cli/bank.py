@@ -150,7 +150,7 @@ def classify(
             whole_votes=whole_votes,
         )  # fmt: skip
         file = answer.to_segments().to_parquet(out / f"{picture.stem}_classified.parquet")
-        counts = answer.to_pandas()["class"].value_counts()
+        counts = answer.to_pandas()["class_name"].value_counts()
         found = ", ".join(f"{n} {name}" for name, n in counts.items()) or "no segment"
         typer.echo(f"{picture.name}: {found}")
         typer.echo(str(file))
@@ -255,14 +255,12 @@ def _examples(
     **options: Any,
 ) -> Segments:
     """Read labels, say what was left out, and make the examples."""
-    from samlab.bank.examples import box_examples
-    from samlab.formats.registry import guess_format, read_labels
+    from samlab.bank.examples import box_examples, masks_for
+    from samlab.formats.registry import read_labels
 
     labelled = read_labels(labels, images, format=format, classes=classes)  # type: ignore[arg-type]
     typer.echo(str(labelled.report), err=True)
-    # Label maps tell the masks; other labels get SAM's own, as the segments to be classified are.
-    of_maps = format == "label-maps" or (format == "auto" and guess_format(labels) == "label-maps")
-    masks: Any = "labels" if of_maps else "prompt"
+    masks = masks_for(labels, format)  # type: ignore[arg-type]
     examples = box_examples(labelled, sam, masks=masks, resume=resume, **options)
     for note in examples.provenance["notes"]:
         typer.echo(note, err=True)

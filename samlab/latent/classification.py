@@ -61,10 +61,12 @@ class Classification:
         )
 
     def to_pandas(self) -> pd.DataFrame:
-        """One row per segment: class, confidence, and the second best class."""
+        """One row per segment: class_name, confidence, and the second best class."""
         second = np.argsort(-self.scores, axis=1, kind="stable")[:, 1:2]
         other = [self.class_names[i[0]] if len(i) else "" for i in second]
-        return pd.DataFrame({"class": self.names(), "confidence": self.confidence, "second": other})
+        return pd.DataFrame(
+            {"class_name": self.names(), "confidence": self.confidence, "second": other}
+        )
 
     def with_threshold(self, unknown_below: float) -> Classification:
         """The same answer under another threshold, without asking the bank again."""
@@ -116,7 +118,7 @@ def vote(
     k: int,
     temperature: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """From cosines with P prototypes to scores of C classes; see `PrototypeBank.classify`.
+    """From cosines with P prototypes to scores of C classes; see `MemoryBank.classify`.
 
     Args:
         cosine: (N, P); labels: int (P,); weights: (C,).

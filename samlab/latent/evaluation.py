@@ -1,10 +1,9 @@
-"""How good a memory bank is: per class, as a whole, and how errors fall as it may say "unknown"."""
+"""Classes beside the truth: per class, in all, and how errors fall as "unknown" may be answered."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,10 +12,6 @@ from samlab.errors import InputError
 from samlab.latent.classification import Classification
 from samlab.segments import Segments
 
-if TYPE_CHECKING:
-    from samlab.bank.base import PrototypeBank
-
-_FEW = 5
 _CURVE = 101
 
 
@@ -33,8 +28,8 @@ class Evaluation:
         truth: int64 (N,), index into `class_names`, -1 for none of them.
         answer: The classification.
         confusion: int64 (C + 1, C + 1), rows truth, columns answer, the last of both unknown.
-        per_class: One row per class: precision, recall, f1, support. Precision of a class that was
-            never answered, and recall of one that never occurs, are NaN.
+        per_class: One row per class: name, precision, recall, f1, support. Precision of a class
+            that was never answered, and recall of one that never occurs, are NaN.
         accuracy: Share of right answers, NaN without segments.
         balanced_accuracy: Mean recall of the classes that occur.
         macro_f1: Mean F1 of the classes that occur.
@@ -66,19 +61,6 @@ class Evaluation:
         return pd.DataFrame(self.confusion, index=names, columns=names)
 
 
-def evaluate(bank: PrototypeBank, segments: Segments, **options: Any) -> Evaluation:
-    """Classify labelled segments and compare.
-
-    Args:
-        bank: The bank.
-        segments: N segments with labels, matched to the bank's classes by name. N may be 0; then
-            all figures are NaN.
-        **options: Of `PrototypeBank.classify`.
-    """
-    answer = bank.classify(segments, **options)
-    return compare(answer, truth_for(bank.class_names, segments, answer.background))
-
-
 def truth_for(
     class_names: Sequence[str], segments: Segments, background: Iterable[int] = ()
 ) -> np.ndarray:
@@ -108,7 +90,7 @@ def compare(answer: Classification, truth: np.ndarray) -> Evaluation:
         f1 = 2 * right / (support + answered)
     per_class = pd.DataFrame(
         {
-            "class": answer.class_names,
+            "name": answer.class_names,
             "precision": precision,
             "recall": recall,
             "f1": f1,
@@ -184,7 +166,7 @@ def map_iou(
         class_names: C names.
 
     Returns:
-        One row per class: class, iou (NaN for a class that neither has), pixels of truth. The mean
+        One row per class: name, iou (NaN for a class that neither has), pixels of truth. The mean
         of `iou` is the mIoU.
     """
     count = len(class_names)
@@ -202,66 +184,4 @@ def map_iou(
     both = np.diag(total[:, :count])
     with np.errstate(invalid="ignore"):
         iou = both / (total.sum(1) + total[:, :count].sum(0) - both)
-    return pd.DataFrame({"class": list(class_names), "iou": iou, "pixels": total.sum(1)})
-
-
-def suggest(bank: PrototypeBank, segments: Segments | None = None) -> pd.DataFrame:
-    """Which classes hold together, and what to do about those that do not.
-
-    Without segments the bank looks at itself: for each prototype, is the nearest other one of the
-    same class? With held-out segments it looks at its answers.
-
-    Returns:
-        One row per class, worst first: class, examples, prototypes, `holds` (share of prototypes,
-        weighted by examples, or of segments, that find their own class; NaN where there is nothing
-        to tell), `mixed_with` (the class most often found instead) and `advice`, one sentence.
-    """
-    count = len(bank.class_names)
-    if segments is None:
-        found = _self_confusion(bank)
-    else:
-        evaluation = evaluate(bank, segments, unknown_below=-np.inf)
-        found = evaluation.confusion[:count, :count].astype(np.float64)
-    total = found.sum(1)
-    with np.errstate(invalid="ignore"):
-        holds = np.diag(found) / total
-    wrong = found - np.diag(np.diag(found))
-    rows = []
-    for i, name in enumerate(bank.class_names):
-        share = wrong[i].max() / total[i] if total[i] else 0.0
-        other = bank.class_names[int(wrong[i].argmax())] if share > 0 else ""
-        rows.append(
-            {
-                "class": name,
-                "examples": int(bank.examples[i]),
-                "prototypes": int((bank.labels == i).sum()),
-                "holds": holds[i],
-                "mixed_with": other,
-                "advice": _advice(int(bank.examples[i]), float(holds[i]), float(share), other),
-            }
-        )
-    return pd.DataFrame(rows).sort_values("holds", kind="stable").reset_index(drop=True)
-
-
-def _self_confusion(bank: PrototypeBank) -> np.ndarray:
-    cosine = bank.prototypes @ bank.prototypes.T
-    np.fill_diagonal(cosine, -np.inf)
-    found = np.zeros((len(bank.class_names),) * 2)
-    if len(bank) > 1:
-        nearest = bank.labels[np.argmax(cosine, axis=1)]
-        np.add.at(found, (bank.labels, nearest), np.asarray(bank.sizes, np.float64))
-    alone = np.bincount(bank.labels, minlength=len(found)) == 1
-    found[alone] = 0  # a single prototype has no other of its own to find
-    return found
-
-
-def _advice(examples: int, holds: float, share: float, other: str) -> str:
-    if examples < _FEW:
-        return f"Add examples or drop it: it has only {examples}."
-    if np.isnan(holds):
-        return "Nothing to tell from."
-    if holds < 0.5 and share > 0.5 * (1 - holds):
-        return f"Merge it with '{other}' or drop it: most of what is lost goes there."
-    if holds < 0.5:
-        return "Drop it, or train a head: it does not hold together."
-    return "Keep it."
+    return pd.DataFrame({"name": list(class_names), "iou": iou, "pixels": total.sum(1)})

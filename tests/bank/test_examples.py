@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -269,6 +270,28 @@ def test_training_free_accuracy_on_known_classes(sam, tmp_path):
     train, test = (box_examples(read_coco(s.coco, s.images), sam, progress=False) for s in sets)
     evaluation = MemoryBank.from_segments(train).evaluate(test)
     assert evaluation.accuracy >= 0.9
+
+
+def test_one_door_to_all_formats(files, sam, bank):
+    options = {"per_class": 3, "progress": False, "sam": sam}
+    assert MemoryBank.from_labels(files.coco, files.images, **options).equals(bank)
+    assert MemoryBank.from_labels(files.bdd100k, files.images, **options).equals(bank)
+    labelled = read_coco(files.coco, files.images)
+    assert MemoryBank.from_labels(labelled, **options).equals(bank)
+    names = files.coco.with_name("names.txt")
+    names.write_text("\n".join(CLASSES))
+    maps = MemoryBank.from_labels(files.label_maps, files.images, classes=names, **options)
+    assert maps.provenance["masks"] == "labels"
+    assert bank.provenance["masks"] == "prompt"
+    with pytest.raises(InputError, match="Expected format 'auto', 'coco'.* got 'csv'"):
+        MemoryBank.from_labels(files.coco, files.images, format="csv", **options)
+
+
+def test_pictures_are_looked_for_beside_their_labels(files, sam, bank, tmp_path):
+    shutil.copytree(files.images, tmp_path / "set")
+    shutil.copy(files.coco, tmp_path / "set" / "labels.json")
+    options = {"per_class": 3, "progress": False, "sam": sam}
+    assert MemoryBank.from_labels(tmp_path / "set" / "labels.json", **options).equals(bank)
 
 
 def test_vectors_of_a_model_that_samlab_did_not_load_are_checked(files, sam):

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from samlab.bank.base import PrototypeBank
 from samlab.bank.heads import Head
+from samlab.bank.memory_bank import MemoryBank
 from samlab.errors import FormatError, InputError, MissingExtraError
 from samlab.segments import Segments
 from tests.bank.bank_data import table
@@ -71,11 +71,11 @@ def test_a_head_goes_through_its_tensors():
 @pytest.mark.parametrize("loss", ["arcface", "cosface", "triplet", "proxy_anchor", "soft_triple"])
 def test_a_trained_head_beats_the_plain_bank(loss):
     train, test = hard(), hard(seed=1)
-    plain = PrototypeBank.from_segments(train, per_class=5).evaluate(test).accuracy
+    plain = MemoryBank.from_segments(train, per_class=5).evaluate(test).accuracy
     head = train_head(
         train, loss=loss, epochs=10, width=16, hidden=32, dropout=0.1, batch=64, learning_rate=0.01
     )
-    bank = PrototypeBank.from_segments(train, per_class=4, head=head)
+    bank = MemoryBank.from_segments(train, per_class=4, head=head)
     assert plain < 0.8
     assert bank.evaluate(test).accuracy > 0.9
     assert head.about["loss"] == loss
@@ -100,7 +100,7 @@ def test_training_leaves_torchs_random_state_alone():
 @pytest.mark.parametrize("loss", ["soft_triple", "proxy_anchor"])
 def test_trained_prototypes_start_from_the_bank_and_get_better(loss):
     train, test = hard(shared=0), hard(1000, seed=1, shared=0)
-    bank = PrototypeBank.from_segments(train, per_class=5)
+    bank = MemoryBank.from_segments(train, per_class=5)
     trained = train_prototypes(bank, train, loss=loss, epochs=10, learning_rate=0.01, batch=64)
     assert bank.evaluate(test).accuracy < 0.75
     assert trained.evaluate(test).accuracy > 0.85
@@ -118,9 +118,9 @@ def test_prototypes_behind_a_head_and_saved(tmp_path):
         train, epochs=10, width=16, hidden=32, dropout=0.1, batch=64, learning_rate=0.01
     )
     bank = train_prototypes(
-        PrototypeBank.from_segments(train, per_class=3, head=head), train, epochs=10
+        MemoryBank.from_segments(train, per_class=3, head=head), train, epochs=10
     )
-    back = PrototypeBank.load(bank.save(tmp_path / "bank.safetensors"))
+    back = MemoryBank.load(bank.save(tmp_path / "bank.safetensors"))
     assert back.equals(bank)
     assert back.head.about["loss"] == "cosface"
     np.testing.assert_array_equal(back.classify(test).labels, bank.classify(test).labels)
@@ -155,7 +155,7 @@ def test_what_cannot_be_trained_on_is_named(monkeypatch):
         train_head(segments[:2])
     with pytest.raises(InputError, match="contain NaN"):
         train_head(segments.with_embedding("sam", np.full((8, 3), np.nan)))
-    bank = PrototypeBank.from_segments(table(40))
+    bank = MemoryBank.from_segments(table(40))
     with pytest.raises(InputError, match="exactly the bank's classes"):
         train_prototypes(bank, table(40, classes=3))
     with pytest.raises(InputError, match="cannot be compared"):

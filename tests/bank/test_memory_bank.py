@@ -13,8 +13,8 @@ from safetensors.numpy import save_file
 from sklearn.neighbors import KNeighborsClassifier
 
 from samlab import masks
-from samlab.bank.base import PrototypeBank
 from samlab.bank.heads import Head
+from samlab.bank.memory_bank import MemoryBank
 from samlab.bank.prototypes import prototypes
 from samlab.errors import FormatError, InputError
 from samlab.latent.classification import wholes_of
@@ -25,8 +25,8 @@ from tests.bank.bank_data import table
 
 
 @pytest.fixture(scope="module")
-def bank() -> PrototypeBank:
-    return PrototypeBank.from_segments(table(), per_class=5)
+def bank() -> MemoryBank:
+    return MemoryBank.from_segments(table(), per_class=5)
 
 
 # -- prototypes -----------------------------------------------------------------------------------
@@ -79,24 +79,22 @@ def test_prototypes_are_unit_and_account_for_everyone(n, count, seed):
 
 def test_a_bank_has_so_many_prototypes_per_class(bank):
     frame = bank.to_pandas()
-    assert frame["class"].tolist() == ["bus", "car", "sky", "tree"]
+    assert frame["name"].tolist() == ["bus", "car", "sky", "tree"]
     assert frame["examples"].tolist() == [50] * 4
     assert frame["prototypes"].tolist() == [5] * 4
-    assert repr(bank) == (
-        "PrototypeBank(20 prototypes of 4 classes, 'sam' vectors of 200 examples)"
-    )
+    assert repr(bank) == ("MemoryBank(20 prototypes of 4 classes, 'sam' vectors of 200 examples)")
 
 
 def test_the_order_of_the_examples_does_not_matter(bank):
     order = np.random.default_rng(1).permutation(200)
-    assert PrototypeBank.from_segments(table()[order], per_class=5).equals(bank)
-    assert not PrototypeBank.from_segments(table(seed=1), per_class=5).equals(bank)
+    assert MemoryBank.from_segments(table()[order], per_class=5).equals(bank)
+    assert not MemoryBank.from_segments(table(seed=1), per_class=5).equals(bank)
 
 
 def test_noise_is_left_out_and_lone_and_empty_classes_are_noted():
     segments = table(9, classes=4)
     labels = np.array([0, 0, 0, 0, 1, -1, -1, -1, -1])
-    bank = PrototypeBank.from_segments(segments.with_labels(labels))
+    bank = MemoryBank.from_segments(segments.with_labels(labels))
     assert bank.class_names == ("car", "tree")
     assert bank.examples.tolist() == [4, 1]
     assert bank.notes == (
@@ -109,35 +107,35 @@ def test_noise_is_left_out_and_lone_and_empty_classes_are_noted():
 def test_bad_examples_are_refused_in_one_sentence():
     segments = table(8)
     with pytest.raises(InputError, match="all 8 have the label -1"):
-        PrototypeBank.from_segments(segments.with_labels(np.full(8, -1)))
+        MemoryBank.from_segments(segments.with_labels(np.full(8, -1)))
     with pytest.raises(InputError, match="all 0 have the label -1"):
-        PrototypeBank.from_segments(segments[:0])
+        MemoryBank.from_segments(segments[:0])
     with pytest.raises(InputError, match="'car' stands for several labels"):
-        PrototypeBank.from_segments(segments.with_labels(segments.labels, {0: "car", 1: "car"}))
+        MemoryBank.from_segments(segments.with_labels(segments.labels, {0: "car", 1: "car"}))
     broken = np.ones((8, 4), np.float32)
     broken[3, 1] = np.nan
     with pytest.raises(InputError, match=r"1 segment\(s\) \(segment ids 3\) contain NaN"):
-        PrototypeBank.from_segments(segments.with_embedding("sam", broken))
+        MemoryBank.from_segments(segments.with_embedding("sam", broken))
     with pytest.raises(InputError, match="at least one prototype per class, got per_class=0"):
-        PrototypeBank.from_segments(segments, per_class=0)
+        MemoryBank.from_segments(segments, per_class=0)
     with pytest.raises(InputError, match="the embedding 'clip'; they have 'sam'"):
-        PrototypeBank.from_segments(segments, embedding="clip")
+        MemoryBank.from_segments(segments, embedding="clip")
 
 
 def test_class_weights():
     counts = np.array([0] * 30 + [1] * 2 + [2] * 5)
     segments = table(37).with_labels(counts)
-    bank = PrototypeBank.from_segments(segments, per_class=10, class_weights="balanced")
+    bank = MemoryBank.from_segments(segments, per_class=10, class_weights="balanced")
     weights = dict(zip(bank.class_names, bank.weights.tolist(), strict=True))
     assert weights == {"bus": 2.0, "car": 1.0, "tree": 5.0}
-    bank = PrototypeBank.from_segments(segments, class_weights={"tree": 3})
+    bank = MemoryBank.from_segments(segments, class_weights={"tree": 3})
     assert bank.weights.tolist() == [1, 1, 3]
     with pytest.raises(InputError, match=r"classes of the bank \(bus, car, tree\); got van"):
-        PrototypeBank.from_segments(segments, class_weights={"van": 3})
+        MemoryBank.from_segments(segments, class_weights={"van": 3})
     with pytest.raises(InputError, match="class weights above 0"):
-        PrototypeBank.from_segments(segments, class_weights={"tree": 0})
+        MemoryBank.from_segments(segments, class_weights={"tree": 0})
     with pytest.raises(InputError, match="'balanced' or a dict"):
-        PrototypeBank.from_segments(segments, class_weights="even")
+        MemoryBank.from_segments(segments, class_weights="even")
 
 
 @pytest.mark.parametrize(
@@ -223,7 +221,7 @@ def test_below_the_threshold_the_answer_is_unknown(bank):
 
 
 def test_background_is_answered_as_unknown():
-    bank = PrototypeBank.from_segments(table(), background=["sky"])
+    bank = MemoryBank.from_segments(table(), background=["sky"])
     test = table(seed=5)
     answer = bank.classify(test)
     np.testing.assert_array_equal(answer.labels == -1, answer.best == 2)
@@ -240,7 +238,7 @@ def test_an_answer_becomes_segments_and_a_table(bank):
     labelled = answer.to_segments()
     assert [labelled.class_name(int(v)) for v in labelled.labels] == answer.names()
     frame = answer.to_pandas()
-    assert (frame["class"] != frame["second"]).all()
+    assert (frame["class_name"] != frame["second"]).all()
     with pytest.raises(InputError, match="this one is of plain vectors"):
         bank.classify(test.embedding()).to_segments()
 
@@ -289,7 +287,7 @@ def boxes_table(boxes, vectors, size=(40, 40), image_ids=None):
 
 
 def test_a_part_takes_its_wholes_class_when_that_is_more_certain():
-    bank = PrototypeBank(np.eye(3), np.arange(3), ("car", "tree", "sky"))
+    bank = MemoryBank(np.eye(3), np.arange(3), ("car", "tree", "sky"))
     segments = boxes_table(
         [(5, 5, 25, 25), (8, 8, 14, 14), (24, 5, 30, 10), (0, 0, 40, 40), (9, 9, 11, 11)],
         [[1, 0.1, 0], [0.5, 0.6, 0], [0, 1, 0.5], [0.2, 0, 1], [0, 0.7, 0.6]],
@@ -415,18 +413,18 @@ def test_suggestions():
     rng = np.random.default_rng(0)
     mixed = segments.labels != 2
     vectors[mixed] = vectors[0] + rng.normal(size=(mixed.sum(), 32))  # car and tree are one cloud
-    bank = PrototypeBank.from_segments(segments.with_embedding("sam", vectors), per_class=10)
-    frame = bank.suggest().set_index("class")
+    bank = MemoryBank.from_segments(segments.with_embedding("sam", vectors), per_class=10)
+    frame = bank.suggest().set_index("name")
     assert frame.loc["bus", "advice"] == "Keep it."
-    assert frame.loc["bus", "holds"] == 1
-    assert {"car", "tree"} & set(frame["mixed_with"])
-    assert frame["holds"].min() < 0.8
-    held_out = bank.suggest(segments.with_embedding("sam", vectors)).set_index("class")
-    assert held_out.loc["bus", "holds"] == 1
+    assert frame.loc["bus", "recall"] == 1
+    assert {"car", "tree"} & set(frame["confused_with"])
+    assert frame["recall"].min() < 0.8
+    held_out = bank.suggest(segments.with_embedding("sam", vectors)).set_index("name")
+    assert held_out.loc["bus", "recall"] == 1
     labels = segments.labels.copy()
     labels[:] = 2
     labels[:3] = 0
-    lonely = PrototypeBank.from_segments(segments.with_labels(labels)).suggest()
+    lonely = MemoryBank.from_segments(segments.with_labels(labels)).suggest()
     assert "Add examples or drop it: it has only 3." in lonely["advice"].tolist()
 
 
@@ -435,8 +433,8 @@ def test_a_class_inside_another_is_to_be_merged():
     labels = np.array([0] * 100 + [1] * 10)
     vectors = rng.normal(size=(110, 16)) * 0.2 + np.eye(16)[0]
     segments = table(110).with_labels(labels, {0: "car", 1: "van"})
-    bank = PrototypeBank.from_segments(segments.with_embedding("sam", vectors), per_class=100)
-    advice = bank.suggest().set_index("class").loc["van", "advice"]
+    bank = MemoryBank.from_segments(segments.with_embedding("sam", vectors), per_class=100)
+    advice = bank.suggest().set_index("name").loc["van", "advice"]
     assert advice == "Merge it with 'car' or drop it: most of what is lost goes there."
 
 
@@ -476,7 +474,7 @@ def test_adding(bank):
     joined = bank.drop(["bus", "sky"]).add(bank.drop(["car", "tree"]))
     assert joined.equals(bank)
     with pytest.raises(InputError, match="'sam' vectors with 32 numbers, got 'sam' with 16"):
-        bank.add(PrototypeBank(np.eye(16), np.zeros(16), ("car",)))
+        bank.add(MemoryBank(np.eye(16), np.zeros(16), ("car",)))
 
 
 # -- files ----------------------------------------------------------------------------------------
@@ -484,10 +482,10 @@ def test_adding(bank):
 
 def test_saved_and_loaded_it_is_the_same(bank, tmp_path):
     head = Head.standardising(table().embedding())
-    full = PrototypeBank.from_segments(table(), head=head, background=["sky"], per_class=3)
+    full = MemoryBank.from_segments(table(), head=head, background=["sky"], per_class=3)
     full = dataclasses.replace(full, unknown_below=0.25)
     for one in (bank, full):
-        back = PrototypeBank.load(one.save(tmp_path / "bank.safetensors"))
+        back = MemoryBank.load(one.save(tmp_path / "bank.safetensors"))
         assert back.equals(one)
         assert back.provenance == one.provenance
         assert back.unknown_below == one.unknown_below
@@ -499,25 +497,25 @@ def test_saved_and_loaded_it_is_the_same(bank, tmp_path):
 
 def test_files_that_are_no_bank(bank, tmp_path):
     with pytest.raises(FormatError, match=r"No memory bank at .* does not exist"):
-        PrototypeBank.load(tmp_path / "none")
+        MemoryBank.load(tmp_path / "none")
     file = tmp_path / "x.safetensors"
     file.write_bytes(b"\x80\x04pickle")
     with pytest.raises(FormatError, match="is not a safetensors file, or is damaged"):
-        PrototypeBank.load(file)
+        MemoryBank.load(file)
     save_file({"weight": np.ones(3)}, file)
     with pytest.raises(FormatError, match="holds tensors but no memory bank"):
-        PrototypeBank.load(file)
+        MemoryBank.load(file)
     words = {"version": 99}
     save_file({"weight": np.ones(3)}, file, metadata={"samlab.bank": json.dumps(words)})
     with pytest.raises(FormatError, match="format version 1 or lower, got 99"):
-        PrototypeBank.load(file)
+        MemoryBank.load(file)
     words = {"version": 1}
     save_file({"labels": np.ones(3)}, file, metadata={"samlab.bank": json.dumps(words)})
     with pytest.raises(FormatError, match="misses the tensors prototypes, sizes, weights"):
-        PrototypeBank.load(file)
+        MemoryBank.load(file)
     with pytest.raises(FormatError, match="an existing folder to write the bank to"):
         bank.save(tmp_path / "none" / "bank.safetensors")
     data = bank.save(tmp_path / "cut.safetensors").read_bytes()
     (tmp_path / "cut.safetensors").write_bytes(data[: len(data) // 2])
     with pytest.raises(FormatError, match="is damaged"):
-        PrototypeBank.load(tmp_path / "cut.safetensors")
+        MemoryBank.load(tmp_path / "cut.safetensors")

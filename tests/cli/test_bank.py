@@ -182,5 +182,5 @@ def test_yolo_labels_are_one_more_set(files, spy, tmp_path):
         assert run("build", source, files.images, "-o", bank).exit_code == 0
     one, other = map(MemoryBank.load, banks)
     assert one.to_pandas().equals(other.to_pandas())
-    loaded = MemoryBank.from_yolo(labels, files.images, progress=False)
+    loaded = MemoryBank.from_labels(labels, files.images, progress=False)
     np.testing.assert_array_equal(loaded.prototypes, other.prototypes)
