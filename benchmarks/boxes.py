@@ -150,11 +150,11 @@ def table(train_all: Segments, main: np.ndarray, val: Segments) -> None:
     truth = rows["SAM vectors, training-free"][0].truth
     counts = np.bincount(truth)
     lines = [
-        {"": "chance (uniform)", "accuracy": 1 / len(counts), "balanced accuracy": 1 / len(counts)},
+        {"": "chance (uniform)", "accuracy": 1 / len(counts), "balanced_accuracy": 1 / len(counts)},
         {
             "": "always the commonest class of train",
             "accuracy": float(np.mean(truth == np.argmax(plain.examples))),
-            "balanced accuracy": 1 / len(counts),
+            "balanced_accuracy": 1 / len(counts),
         },
     ]
     for name, evaluations in rows.items():

@@ -51,8 +51,8 @@ class Evaluation:
         return {
             "segments": len(self.truth),
             "accuracy": self.accuracy,
-            "balanced accuracy": self.balanced_accuracy,
-            "macro F1": self.macro_f1,
+            "balanced_accuracy": self.balanced_accuracy,
+            "macro_f1": self.macro_f1,
         }
 
     def confusion_table(self) -> pd.DataFrame:

@@ -35,7 +35,7 @@ from samlab.view.plots import Strip, count, cut_square, plot_sheet
 if TYPE_CHECKING:
     from samlab.latent.cluster import Clustering
 
-COLUMNS = ("name", "segments", "pictures", "area", "medoid", "cohesion")
+COLUMNS = ("name", "segments", "pictures", "area_share", "medoid", "cohesion")
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,12 +69,15 @@ class RunClasses:
     def table(self) -> pd.DataFrame:
         """One row per class, the largest first, noise last, indexed by `label`.
 
-        Columns: `name`; `segments` and `pictures`, how many; `area`, its share of all segments'
-        pixels; `medoid`, the row of the sampled segment most similar to the rest of its class (-1
-        for noise); `cohesion`, mean cosine of sampled members with the class's mean direction.
+        Columns: `name`; `segments` and `pictures`, how many; `area_share`, its segments' pixels as
+        a share of the run's (where segments overlap each counts, so that the shares may add up to
+        more than 1); `medoid`, the row of the sampled segment most similar to the rest of its
+        class (-1 for noise); `cohesion`, mean cosine of sampled members with the class's mean
+        direction.
         """
         rows = self._rows.assign(label=self.labels)
-        total = max(int(rows["area"].sum()), 1)
+        pictures = self.run.pictures
+        total = max(int((pictures["width"] * pictures["height"]).sum()), 1)
         found = []
         for label, own in rows.groupby("label"):
             order, cosines = self._typical(int(str(label)))
@@ -84,7 +87,7 @@ class RunClasses:
                     "name": self.class_name(int(str(label))),
                     "segments": len(own),
                     "pictures": own["image_id"].nunique(),
-                    "area": own["area"].sum() / total,
+                    "area_share": own["area"].sum() / total,
                     "medoid": int(order[0]) if len(order) else -1,
                     "cohesion": float(cosines.mean()) if len(order) else np.nan,
                 }

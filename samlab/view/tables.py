@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from samlab.latent.cluster.table import class_sizes
 from samlab.palette import hex_color
 from samlab.segments import Segments
 
 if TYPE_CHECKING:
     from samlab.latent.cluster import Clustering
 
-_COLUMNS = ["class_name", "segments", "area_share", "median_area", "mean_predicted_iou"]
-
 
 def class_table(segments: Segments) -> pd.DataFrame:
     """One row per class, by the area it covers; noise (-1) last.
 
     Returns:
-        Indexed by `label`: `class_name`, `segments` (how many), `area_share` (0 to 1, of the
-        picture, a pixel counted for the smallest segment on it), `median_area` (pixels) and
-        `mean_predicted_iou`. No segments give no rows.
+        Indexed by `label`: `name`, `segments` and `pictures` (how many), `area_share` (0 to 1, of
+        the picture, or of all pictures; a pixel counts for the smallest segment on it),
+        `predicted_iou` (mean, NaN where unknown) and `median_area` (pixels). No segments give no
+        rows.
 
     Example:
         >>> from samlab import Segments, masks
@@ -32,30 +32,11 @@ def class_table(segments: Segments) -> pd.DataFrame:
         >>> class_table(one)[["segments", "area_share"]].values.tolist()
         [[1.0, 0.25]]
     """
-    labels, areas = segments.labels, segments.areas
-    iou = segments.predicted_iou
-    pixels = max(segments.image_size[0] * segments.image_size[1], 1)
-    visible: dict[int, int] = {}
-    if len(segments):
-        top, counted = np.unique(segments.label_map(background=-2), return_counts=True)
-        visible = dict(zip(top.tolist(), counted.tolist(), strict=True))
-    found = sorted(
-        np.unique(labels).tolist(), key=lambda label: (label < 0, -visible.get(label, 0))
-    )
-    rows = []
-    for label in found:
-        own = labels == label
-        known = iou[own][np.isfinite(iou[own])]
-        rows.append(
-            (
-                segments.class_name(label),
-                int(own.sum()),
-                visible.get(label, 0) / pixels,
-                float(np.median(areas[own])),
-                float(known.mean()) if known.size else np.nan,
-            )
-        )
-    return pd.DataFrame(rows, columns=_COLUMNS, index=pd.Index(found, name="label", dtype="int64"))
+    table = class_sizes(segments)
+    areas = [float(np.median(segments.areas[segments.labels == label])) for label in table.index]
+    table = table.assign(median_area=np.array(areas, np.float64))
+    order = np.lexsort((-table["area_share"], table.index < 0))
+    return table.iloc[order]
 
 
 def class_table_html(segments: Segments) -> str:
@@ -64,7 +45,8 @@ def class_table_html(segments: Segments) -> str:
     if table.empty:
         return ""
     rows = []
-    for label, name, number, share, area, iou in table.itertuples():
+    columns = ["name", "segments", "area_share", "median_area", "predicted_iou"]
+    for label, name, number, share, area, iou in table[columns].itertuples():
         swatch = (
             "display:inline-block;width:.85em;height:.85em;border-radius:2px;"
             f"margin-right:.6em;background:{hex_color(label)}"

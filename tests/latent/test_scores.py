@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,7 +11,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from samlab import masks
 from samlab.errors import InputError
-from samlab.latent.cluster.table import COLUMNS, cluster_table
+from samlab.latent.cluster.table import COLUMNS, class_sizes, cluster_table
 from samlab.latent.compare import class_cosines, compare_embedders
 from samlab.latent.embed.embedders import ColourTexture
 from samlab.latent.scores import (
@@ -22,6 +23,7 @@ from samlab.latent.scores import (
     stability,
 )
 from samlab.segments import Segments
+from samlab.view.tables import class_table
 
 
 def clouds(per_class=20, spread=0.3, classes=3, seed=0):
@@ -157,16 +159,38 @@ def test_cluster_table_names_medoid_and_nearest_class():
         predicted_iou=[0.9, 0.8, 0.7, 0.5, np.nan, np.nan], class_names={1: "coin"},
     )  # fmt: skip
     table = cluster_table(segments)
-    assert table.label.tolist() == [1, 4, -1]
+    assert table.index.tolist() == [1, 4, -1]
     assert table.name.tolist() == ["coin", "class 4", "noise"]
-    assert table["size"].tolist() == [3, 2, 1]
+    assert table["segments"].tolist() == [3, 2, 1]
     assert table.medoid.tolist()[0] == 1
     assert table.nearest.tolist() == [4, 1, -1]
-    np.testing.assert_allclose(table.area_share, [3 / 6, 2 / 6, 1 / 6])
+    assert table.pictures.tolist() == [1, 1, 1]
     np.testing.assert_allclose(table.predicted_iou, [0.8, np.nan, 0.5], atol=1e-6)
     assert list(cluster_table(segments[:0])) == list(COLUMNS)
     assert cluster_table(segments, np.zeros(6, int)).nearest.tolist() == [-1]
-    assert cluster_table(segments, np.full(6, -1)).label.tolist() == [-1]
+    assert cluster_table(segments, np.full(6, -1)).index.tolist() == [-1]
+
+
+def test_all_class_tables_speak_of_the_same_figures():
+    """name, segments, pictures and area_share, over pictures of two sizes; figures by hand."""
+    left, right = np.zeros((2, 4, 8), bool)
+    left[:, :4], right[:, 3:] = True, True
+    small = np.zeros((2, 2), bool)
+    small[0] = True
+    pictures = [
+        Segments([masks.encode(left), masks.encode(right)], labels=[0, 1], image_id="a"),
+        Segments([masks.encode(small)], labels=[1], image_id="b"),
+    ]
+    segments = Segments.concat(pictures).with_embedding("sam", np.eye(3))
+    sizes = class_sizes(segments)
+    assert sizes["segments"].to_dict() == {1: 2, 0: 1}
+    assert sizes["pictures"].to_dict() == {1: 2, 0: 1}
+    # The left one is the smaller: the column that both cover is its own.
+    assert sizes["area_share"].to_dict() == {1: (16 + 2) / 36, 0: 16 / 36}
+    columns = list(sizes)
+    by_area = class_table(segments)
+    pd.testing.assert_frame_equal(by_area[columns], sizes.loc[by_area.index])
+    pd.testing.assert_frame_equal(cluster_table(segments)[columns], sizes)
 
 
 def coloured_pictures(n=4):

@@ -79,9 +79,10 @@ def test_classes_across_pictures_are_the_kinds(run, truth, sample):
     assert len(pairs) == 3  # one class for each kind, nobody noise
     table = found.table
     assert table["segments"].sum() == len(truth)
-    assert table["area"].sum() == pytest.approx(1)
-    assert (table["cohesion"] > 0.99).all()
     frame = found.to_pandas()
+    pixels = (run.pictures["width"] * run.pictures["height"]).sum()
+    assert table["area_share"].sum() == pytest.approx(frame["area"].sum() / pixels)
+    assert (table["cohesion"] > 0.99).all()
     for label, row in table.iterrows():
         medoid = frame.iloc[row["medoid"]]
         assert medoid["label"] == label

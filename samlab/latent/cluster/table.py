@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -11,10 +11,8 @@ from samlab.errors import InputError
 from samlab.latent.vectors import unit, vectors_of
 from samlab.segments import Segments
 
-COLUMNS = (
-    "label", "name", "size", "area_share", "predicted_iou", "medoid", "cohesion", "nearest",
-    "nearest_similarity",
-)  # fmt: skip
+SHARED = ("name", "segments", "pictures", "area_share", "predicted_iou")
+COLUMNS = (*SHARED, "medoid", "cohesion", "nearest", "nearest_similarity")
 
 
 def cluster_table(
@@ -28,11 +26,7 @@ def cluster_table(
         embedding: Which vectors; the first ones by default.
 
     Returns:
-        Data frame with the columns
-        `label` and `name`;
-        `size`, number of segments;
-        `area_share`, their pixels as a share of all segments' pixels;
-        `predicted_iou`, its mean, NaN where the model gave none;
+        Data frame indexed by `label`, with the columns of `class_sizes` and
         `medoid`, the row of the segment most similar to the rest of its class (-1 for noise);
         `cohesion`, mean cosine of the members with the class's mean direction (NaN for noise);
         `nearest` and `nearest_similarity`, the other class whose mean direction is most similar,
@@ -43,54 +37,88 @@ def cluster_table(
         >>> cluster_table(Segments()).shape
         (0, 9)
     """
-    values = np.asarray(segments.labels if labels is None else labels)
-    if values.shape != (len(segments),):
-        raise InputError(
-            f"Expected one label per segment, shape ({len(segments)},); got {values.shape}."
-        )
-    if len(segments) == 0:
-        return pd.DataFrame({name: [] for name in COLUMNS})
-    points = unit(vectors_of(segments, embedding).astype(np.float64))
-    areas = np.asarray(segments.areas, np.float64)
-    scores = np.asarray(segments.predicted_iou, np.float64)
+    table = class_sizes(segments, labels)
+    values = segments.labels if labels is None else np.asarray(labels)
     classes = np.unique(values[values >= 0])
+    points = np.zeros((0, 0))
+    if len(segments):
+        points = unit(vectors_of(segments, embedding).astype(np.float64))
     centres = np.array([points[values == c].mean(axis=0) for c in classes])
     directions = _directions(centres, points.shape[1])
     between = directions @ directions.T
     np.fill_diagonal(between, -np.inf)
-    rows = []
-    for i, label in enumerate(classes):
+    found = {}
+    for i, label in enumerate(classes.tolist()):
         ids = np.flatnonzero(values == label)
         fit = points[ids] @ directions[i]
-        other = int(between[i].argmax())
-        alone = len(classes) == 1
+        other, alone = int(between[i].argmax()), len(classes) == 1
+        found[label] = (
+            int(ids[fit.argmax()]),
+            float(fit.mean()),
+            -1 if alone else int(classes[other]),
+            np.nan if alone else float(between[i, other]),
+        )
+    nothing = (-1, np.nan, -1, np.nan)
+    rows = [found.get(label, nothing) for label in table.index.tolist()]
+    further = pd.DataFrame(rows, columns=list(COLUMNS[len(SHARED) :]), index=table.index)
+    return table.join(further)
+
+
+def class_sizes(segments: Segments, labels: np.ndarray | None = None) -> pd.DataFrame:
+    """What every table of classes begins with: one row per class, the largest first, noise last.
+
+    Args:
+        segments: N segments of one picture or of several.
+        labels: int (N,), -1 for noise; the segments' own labels by default.
+
+    Returns:
+        Data frame indexed by `label`, with the columns
+        `name`;
+        `segments`, how many;
+        `pictures`, in how many;
+        `area_share`, 0 to 1, of the pixels of the pictures that the segments are of; a pixel
+        counts for the smallest segment on it;
+        `predicted_iou`, its mean, NaN where the model gave none.
+        No segments give no rows.
+
+    Raises:
+        InputError: There is not one label per segment.
+    """
+    values = segments.labels if labels is None else np.asarray(labels)
+    if values.shape != (len(segments),):
+        raise InputError(
+            f"Expected one label per segment, shape ({len(segments)},); got {values.shape}."
+        )
+    shares = _area_shares(segments, values)
+    rows = []
+    for label in np.unique(values).tolist():
+        own = values == label
+        scores = segments.predicted_iou[own]
+        known = scores[np.isfinite(scores)]
         rows.append(
-            _row(segments, int(label), ids, areas, scores)
-            | {
-                "medoid": int(ids[fit.argmax()]),
-                "cohesion": float(fit.mean()),
-                "nearest": -1 if alone else int(classes[other]),
-                "nearest_similarity": np.nan if alone else float(between[i, other]),
+            {
+                "label": label,
+                "name": segments.class_name(label),
+                "segments": int(own.sum()),
+                "pictures": len(np.unique(segments.image_ids[own].astype(str))),
+                "area_share": shares.get(label, 0.0),
+                "predicted_iou": float(known.mean()) if len(known) else np.nan,
             }
         )
-    rows.sort(key=lambda row: (-row["size"], row["label"]))
-    noise = np.flatnonzero(values < 0)
-    if len(noise):
-        rows.append(_row(segments, -1, noise, areas, scores) | {"medoid": -1, "nearest": -1})
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    rows.sort(key=lambda row: (row["label"] < 0, -row["segments"], row["label"]))
+    return pd.DataFrame(rows, columns=["label", *SHARED]).set_index("label")
 
 
-def _row(
-    segments: Segments, label: int, ids: np.ndarray, areas: np.ndarray, scores: np.ndarray
-) -> dict[str, Any]:
-    known = scores[ids][np.isfinite(scores[ids])]
-    return {
-        "label": label,
-        "name": segments.class_name(label),
-        "size": len(ids),
-        "area_share": float(areas[ids].sum() / max(areas.sum(), 1)),
-        "predicted_iou": float(known.mean()) if len(known) else np.nan,
-    }
+def _area_shares(segments: Segments, values: np.ndarray) -> dict[int, float]:
+    """Class -> share of all pictures' pixels; -2, which is no class, gets what nothing covers."""
+    pixels: Counter[int] = Counter()
+    names = segments.image_ids.astype(str)
+    for name in np.unique(names):
+        ids = names == name
+        painted = segments[ids].label_map(values[ids], background=-2)
+        top, counted = np.unique(painted, return_counts=True)
+        pixels.update(dict(zip(top.tolist(), counted.tolist(), strict=True)))
+    return {label: counted / pixels.total() for label, counted in pixels.items()}
 
 
 def _directions(centres: np.ndarray, width: int) -> np.ndarray:

@@ -18,10 +18,10 @@ from samlab import Segments, masks, palette
 from samlab.errors import InputError, SamlabError
 from samlab.latent.cluster.clusters import Clustering, Sweep
 from samlab.view import overlay, tables
+from samlab.view.plots import interactive
+from samlab.view.plots import latent as latent_plots
+from samlab.view.plots import pictures as plots
 from samlab.view.plots.figure import NotebookFigure
-from samlab.view.plots.pictures import interactive
-from samlab.view.plots.pictures import latent as latent_plots
-from samlab.view.plots.pictures import pictures as plots
 
 PAYLOADS = [
     "<script>alert(1)</script>",
@@ -402,7 +402,7 @@ def test_class_table_counts_and_sorts(segments, empty):
     assert table.index.tolist() == [0, 1, -1]
     assert table["segments"].tolist() == [1, 1, 1]
     np.testing.assert_allclose(table["area_share"], [1100 / 2400, 100 / 2400, 100 / 2400])
-    np.testing.assert_allclose(table["mean_predicted_iou"], [0.8, 0.9, 0.7], atol=1e-6)
+    np.testing.assert_allclose(table["predicted_iou"], [0.8, 0.9, 0.7], atol=1e-6)
     assert tables.class_table(empty).empty
     assert tables.class_table_html(empty) == ""
 
