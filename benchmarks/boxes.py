@@ -61,7 +61,7 @@ def cost(model: str, boxes: int = 50, repeats: int = 3) -> None:
         start = time.process_time()
         embedding = encode(picture, sam)
         middle = time.process_time()
-        segment_with_boxes(picture, frames, sam, embedding=embedding)
+        segment_with_boxes(picture, frames, sam, features=embedding)
         alone.append(middle - start)
         whole.append(time.process_time() - start)
     print(

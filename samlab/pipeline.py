@@ -61,7 +61,7 @@ def segment(
     model = load_sam(sam, device=device) if isinstance(sam, (str, os.PathLike)) else sam
     generator = MaskGenerator(model, **options)
     embedding = encode(pixels, model, dtype=generator.dtype, compile=generator.compile)
-    segments = generator.segments(pixels, embedding=embedding)
+    segments = generator.segments(pixels, features=embedding)
     segments = segments.with_embedding("sam", pool(embedding, segments, how=how))
     return replace(
         segments.with_image_id(_name(image) if image_id is None else image_id),

@@ -44,7 +44,7 @@ def segment_with_boxes(
     *,
     how: How = "coverage",
     parts: bool = False,
-    embedding: ImageEmbedding | None = None,
+    features: ImageEmbedding | None = None,
 ) -> BoxMasks:
     """Prompt SAM with all boxes of a picture, and pool a vector for each mask.
 
@@ -56,7 +56,7 @@ def segment_with_boxes(
             encodes a crop around each mask and its mirror image: one encoder pass more for each.
         parts: Give, besides the one mask that SAM means for a box, its three masks of whole, part
             and sub-part as well; those that repeat the first are left out.
-        embedding: `encode(image, sam)`, if it is there already.
+        features: `encode(image, sam)`, if it is there already.
 
     Returns:
         One mask per box in the order of the boxes, then the further ones.
@@ -66,7 +66,7 @@ def segment_with_boxes(
     size = (pixels.shape[0], pixels.shape[1])
     if not len(corners):
         return BoxMasks(Segments(image_size=size), np.zeros(0, np.int64), np.zeros(0, np.int64))
-    encoded = encode(pixels, sam) if embedding is None else embedding
+    encoded = encode(pixels, sam) if features is None else features
     # Labels are drawn with rounding: what lies a little over the edge is meant to be on it.
     prompts = prompts_for(sam, encoded, boxes=corners.clip(0, [*size[::-1], *size[::-1]]))
     decoder = open_decoder(sam, encoded)
@@ -98,7 +98,7 @@ def masks_with_vectors(
     sam: Sam,
     *,
     how: How = "coverage",
-    embedding: ImageEmbedding | None = None,
+    features: ImageEmbedding | None = None,
 ) -> Segments:
     """Pool vectors for masks that are there already, such as those of a label map."""
     if how == "token":
@@ -108,7 +108,7 @@ def masks_with_vectors(
         )
     pixels = read_image(image)
     segments = Segments(rles=rles, image_size=(pixels.shape[0], pixels.shape[1]))
-    encoded = encode(pixels, sam) if embedding is None else embedding
+    encoded = encode(pixels, sam) if features is None else features
     vectors = pool(encoded, segments, how, image=pixels, encode=lambda crop: encode(crop, sam))
     return segments.with_embedding("sam", vectors)
 
@@ -120,7 +120,7 @@ def background_segments(
     count: int,
     *,
     how: How = "coverage",
-    embedding: ImageEmbedding | None = None,
+    features: ImageEmbedding | None = None,
     seed: int = 0,
     **options: Any,
 ) -> Segments:
@@ -130,8 +130,8 @@ def background_segments(
     than half of any box in it.
     """
     pixels = read_image(image)
-    encoded = encode(pixels, sam) if embedding is None else embedding
-    found = MaskGenerator(sam, **options).segments(pixels, embedding=encoded, tokens=how == "token")
+    encoded = encode(pixels, sam) if features is None else features
+    found = MaskGenerator(sam, **options).segments(pixels, features=encoded, tokens=how == "token")
     found = found[found.areas > 0]
     outside = np.ones(len(found), bool)
     frames = _box_rles(np.asarray(boxes, np.float32).reshape(-1, 4), found.image_size)

@@ -1,4 +1,4 @@
-"""What a memory bank asks of its classes, in one place."""
+"""What is checked before a memory bank is built, changed or asked."""
 
 from __future__ import annotations
 

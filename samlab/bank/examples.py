@@ -183,7 +183,7 @@ def _examples_of(
     encoded = encode(pixels, sam) if needed else None
     if given.any():
         rles = [rle for rle in image[given].masks if rle is not None]
-        table = masks_with_vectors(pixels, rles, sam, how=options.how, embedding=encoded)
+        table = masks_with_vectors(pixels, rles, sam, how=options.how, features=encoded)
         tables.append(table.with_labels(labels[given]))
     if (~given).any():
         prompted = segment_with_boxes(
@@ -192,7 +192,7 @@ def _examples_of(
             sam,
             how=options.how,
             parts=options.parts,
-            embedding=encoded,
+            features=encoded,
         )
         tables.append(prompted.segments.with_labels(labels[~given][prompted.box]))
         if len(prompted.empty):
@@ -202,7 +202,7 @@ def _examples_of(
             )
     if options.background:
         table = background_segments(
-            pixels, image.boxes, sam, options.background, how=options.how, embedding=encoded
+            pixels, image.boxes, sam, options.background, how=options.how, features=encoded
         )
         tables.append(table.with_labels(np.full(len(table), index[BACKGROUND])))
     out = Segments.concat(tables) if tables else Segments(image_size=image.image_size)

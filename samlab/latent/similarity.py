@@ -45,16 +45,16 @@ def similarity(
 
 
 def heat_map(
-    embedding: PatchFeatures,
+    features: PatchFeatures,
     query: Segments | np.ndarray,
     *,
     size: Literal["image", "grid"] = "image",
     name: str | None = None,
 ) -> np.ndarray:
-    """How similar every place of a picture is to a query.
+    """How similar every patch of a picture is to a query.
 
     Args:
-        embedding: The encoded picture.
+        features: The encoded picture.
         query: A vector (D,), or vectors (N, D) or segments, whose unit vectors are averaged. They
             may come from another picture, if the same model made them.
         size: `"image"` interpolates bilinearly between patch centres to the picture's size;
@@ -71,7 +71,7 @@ def heat_map(
         raise InputError(
             "Expected a query to compare the picture with, got none. Pass a vector or segments."
         )
-    grid = embedding.grid()
+    grid = features.grid()
     if rows.shape[1] != len(grid):
         raise InputError(
             f"Expected a query of {len(grid)} numbers, as many as the picture's features have; got "
@@ -82,8 +82,8 @@ def heat_map(
     if length < 1e-6:
         raise InputError("The query's vectors point in opposite directions and cancel out.")
     extent = tuple(
-        cells * pixels / embedding.img_size
-        for cells, pixels in zip(grid.shape[1:], embedding.input_size, strict=True)
+        cells * pixels / features.img_size
+        for cells, pixels in zip(grid.shape[1:], features.input_size, strict=True)
     )
     valid = grid[:, : int(np.ceil(extent[0])), : int(np.ceil(extent[1]))]
     norms = np.linalg.norm(valid, axis=0)
@@ -93,7 +93,7 @@ def heat_map(
         return cosine
     if size != "image":
         raise InputError(f"Expected size to be 'image' or 'grid', got {size!r}.")
-    height, width = embedding.image_size
+    height, width = features.image_size
     down = _interpolation(height, extent[0], cosine.shape[0])
     across = _interpolation(width, extent[1], cosine.shape[1])
     return np.asarray(down @ cosine @ across.T, np.float32)

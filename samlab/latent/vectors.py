@@ -1,4 +1,4 @@
-"""Vectors, checked: what every function of this room does to its input first."""
+"""Vectors, checked: what every function of `samlab.latent` does to its input first."""
 
 from __future__ import annotations
 

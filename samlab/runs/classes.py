@@ -135,7 +135,7 @@ class RunClasses:
             image_id: The picture.
             **options: As for `samlab.explore`.
         """
-        chosen = {"metric": self.fit.metric, "vectors": self.embedding, **options}
+        chosen = {"metric": self.fit.metric, "embedding": self.embedding, **options}
         return explore(self.segments(image_id), self.run.image(image_id), **chosen)
 
     def project(self) -> tuple[np.ndarray, np.ndarray]:
@@ -143,7 +143,7 @@ class RunClasses:
         metric: Any = self.fit.metric
         return fit_projection(self._vectors, metric=metric).points, self.labels[self.sample]
 
-    def place(self) -> np.ndarray:
+    def project_all(self) -> np.ndarray:
         """All segments on the map of the sampled ones, float32 (N, 2), block by block.
 
         UMAP's own placement takes about as long per segment as its fit; for a look at the map,
@@ -268,7 +268,7 @@ def search_run(
 
     Returns:
         Data frame with a row per match: `query`, `rank` (from 0), `image_id`, `segment`,
-        `similarity` (cosine) and `row`, its place in `run.table()`.
+        `similarity` (cosine) and `row`, its position in `run.table()`.
 
     Example:
         >>> search_run(samlab.open_run("out"), ("a.jpg", 3), k=5)  # doctest: +SKIP

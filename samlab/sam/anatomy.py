@@ -66,14 +66,14 @@ class EncoderWalk:
     Attributes:
         steps: Every tensor in order.
         streams: Block number -> its input, float32 (1, 64, 64, C), for the blocks asked for.
-        embedding: The result, as `encode` gives it.
+        features: The result, as `encode` gives it.
         seconds: Processor time of the encoder; gflop: its arithmetic, 1e9 multiplications and
             additions.
     """
 
     steps: list[Step]
     streams: dict[int, Tensor]
-    embedding: ImageEmbedding
+    features: ImageEmbedding
     seconds: float
     gflop: float
 
@@ -198,9 +198,9 @@ class DecoderWalk:
 
 
 @torch.no_grad()
-def walk_decoder(sam: Sam, embedding: ImageEmbedding, point: tuple[float, float]) -> DecoderWalk:
+def walk_decoder(sam: Sam, features: ImageEmbedding, point: tuple[float, float]) -> DecoderWalk:
     """Ask the official mask decoder about one point (x, y) of the picture, and note everything."""
-    coords = torch.as_tensor(embedding.to_input(np.array([[point]]))).float()
+    coords = torch.as_tensor(features.to_input(np.array([[point]]))).float()
     sparse, dense = sam.prompt_encoder((coords, torch.ones(1, 1)), None, None)
     decoder = sam.mask_decoder
     seen: dict[Any, Any] = {}
@@ -216,7 +216,7 @@ def walk_decoder(sam: Sam, embedding: ImageEmbedding, point: tuple[float, float]
     try:
         with recorded_attention(decoder.transformer) as attention:
             logits, iou = decoder.predict_masks(
-                embedding.features, sam.prompt_encoder.get_dense_pe(), sparse, dense
+                features.features, sam.prompt_encoder.get_dense_pe(), sparse, dense
             )
     finally:
         for hook in hooks:
@@ -270,12 +270,12 @@ def recorded_attention(transformer: torch.nn.Module) -> Iterator[dict[str, np.nd
 # ---------------------------------------------------------------- where the time goes
 
 
-def decoder_costs(sam: Sam, embedding: ImageEmbedding, prompts: int = 8) -> list[dict[str, Any]]:
+def decoder_costs(sam: Sam, features: ImageEmbedding, prompts: int = 8) -> list[dict[str, Any]]:
     """What one prompt costs in the official decoder and in the factored one.
 
     Args:
         sam: A model with SAM's own decoder.
-        embedding: A picture.
+        features: A picture.
         prompts: How many points to ask at a time.
 
     Returns:
@@ -283,10 +283,10 @@ def decoder_costs(sam: Sam, embedding: ImageEmbedding, prompts: int = 8) -> list
         cost arises once per picture instead.
     """
     rng = np.random.default_rng(0)
-    height, width = embedding.input_size
+    height, width = features.input_size
     points = torch.as_tensor(rng.uniform(0, 1, (prompts, 1, 2)) * [width, height]).float()
     labels = torch.ones(prompts, 1)
-    plain, rows = PlainDecoder(sam, embedding), []
+    plain, rows = PlainDecoder(sam, features), []
     plain.predict(points[:1], labels[:1])  # allocate and warm up
     opened: list[Any] = []
 
@@ -296,7 +296,7 @@ def decoder_costs(sam: Sam, embedding: ImageEmbedding, prompts: int = 8) -> list
 
     for part, run, share in (
         ("SAM's decoder", lambda: plain.predict(points, labels), prompts),
-        ("factored: opening", lambda: opened.append(open_decoder(sam, embedding)), 1),
+        ("factored: opening", lambda: opened.append(open_decoder(sam, features)), 1),
         ("factored: scores only", lambda: opened[0].predict(points, labels), prompts),
         ("factored: scores and masks", masks, prompts),
     ):

@@ -208,7 +208,7 @@ class Answers:
 
 def prompts_for(
     sam: Sam,
-    embedding: ImageEmbedding,
+    features: ImageEmbedding,
     points: Any = None,
     labels: Any = None,
     boxes: Any = None,
@@ -221,14 +221,14 @@ def prompts_for(
     """
     side = int(sam.prompt_encoder.mask_input_size[0])
     return check_prompts(
-        embedding.image_size, embedding.input_size, embedding.img_size, side,
+        features.image_size, features.input_size, features.img_size, side,
         points, labels, boxes, masks,
     )  # fmt: skip
 
 
 def ask(
     sam: Sam,
-    embedding: ImageEmbedding,
+    features: ImageEmbedding,
     prompts: Prompts,
     *,
     multimask: bool = True,
@@ -243,7 +243,7 @@ def ask(
 
     Args:
         sam: The model that made the embedding.
-        embedding: The encoded picture.
+        features: The encoded picture.
         prompts: From `prompts_for`.
         multimask, keep, refine, dtype: See `segment_points`.
         decoder: From `open_decoder`, where one is open already.
@@ -254,14 +254,14 @@ def ask(
         raise InputError(f"Expected keep='all' or keep='best', got {keep!r}.")
     if isinstance(refine, bool) or not isinstance(refine, int) or refine < 0:
         raise InputError(f"Expected refine as the number of rounds, 0 or more; got {refine!r}.")
-    nothing = Segments(image_size=embedding.image_size)
+    nothing = Segments(image_size=features.image_size)
     none = np.zeros(0, np.int64)
     if len(prompts) == 0:
         return Answers(nothing, none, none)
-    opened = decoder or open_decoder(sam, embedding, dtype=dtype)
+    opened = decoder or open_decoder(sam, features, dtype=dtype)
     parts = [
-        _answer(sam, embedding, opened, inputs, multimask, keep, refine, logits, tokens)
-        for inputs in _batches(prompts, embedding, masked=prompts.logits is not None or refine > 0)
+        _answer(sam, features, opened, inputs, multimask, keep, refine, logits, tokens)
+        for inputs in _batches(prompts, features, masked=prompts.logits is not None or refine > 0)
     ]
     starts = np.cumsum([0, *(int(part.prompt.max()) + 1 for part in parts[:-1])])
     prompt = np.concatenate([p.prompt + s for p, s in zip(parts, starts, strict=True)])
@@ -278,7 +278,7 @@ def ask(
 
 def _answer(
     sam: Sam,
-    embedding: ImageEmbedding,
+    features: ImageEmbedding,
     decoder: Decoder,
     inputs: dict[str, Tensor],
     multimask: bool,
@@ -293,10 +293,10 @@ def _answer(
         best = found.logits(_best(found))[:, None]
         found = decoder.predict(**{**inputs, "mask_input": best}, multimask_output=False)
     index = _best(found) if keep == "best" else torch.nonzero(torch.ones_like(found.iou))
-    height, width = embedding.image_size
-    frame = Frame(embedding.input_size, embedding.img_size, (0, 0, width, height), (height, width))
+    height, width = features.image_size
+    frame = Frame(features.input_size, features.img_size, (0, 0, width, height), (height, width))
     rles, stability, kept = [], [], []
-    for rows in index.split(_limit(_MASKS_AT_ONCE, embedding)):
+    for rows in index.split(_limit(_MASKS_AT_ONCE, features)):
         low = found.logits(rows)
         masks = to_masks(low, frame, threshold=sam.mask_threshold)
         rles += [runs_to_rle(runs, frame.image_size) for runs in masks.runs]
@@ -307,7 +307,7 @@ def _answer(
         rles=rles,
         predicted_iou=found.iou[index[:, 0], index[:, 1]].float().cpu().numpy(),
         stability_score=np.concatenate(stability),
-        image_size=embedding.image_size,
+        image_size=features.image_size,
     )
     tokens = found.tokens(index) if want_tokens else None
     prompt, output = index.cpu().numpy().T
@@ -327,18 +327,18 @@ def _best(found: Predictions) -> Tensor:
 
 
 def _batches(
-    prompts: Prompts, embedding: ImageEmbedding, *, masked: bool
+    prompts: Prompts, features: ImageEmbedding, *, masked: bool
 ) -> Iterator[dict[str, Tensor]]:
     """The prompts as the decoder takes them, in pixels of its input, a number of them at a time."""
-    device = embedding.features.device
-    step = _limit(_MASK_PROMPTS_AT_ONCE if masked else _PROMPTS_AT_ONCE, embedding)
+    device = features.features.device
+    step = _limit(_MASK_PROMPTS_AT_ONCE if masked else _PROMPTS_AT_ONCE, features)
     whole: dict[str, Tensor] = {}
     if prompts.points is not None and prompts.labels is not None:
         # float64 until here, then float32, as in SamPredictor.
-        whole["point_coords"] = torch.as_tensor(embedding.to_input(prompts.points)).float()
+        whole["point_coords"] = torch.as_tensor(features.to_input(prompts.points)).float()
         whole["point_labels"] = torch.as_tensor(prompts.labels).int()
     if prompts.boxes is not None:
-        corners = embedding.to_input(prompts.boxes.reshape(-1, 2, 2)).reshape(-1, 4)
+        corners = features.to_input(prompts.boxes.reshape(-1, 2, 2)).reshape(-1, 4)
         whole["boxes"] = torch.as_tensor(corners).float()
     if prompts.logits is not None:
         whole["mask_input"] = torch.as_tensor(prompts.logits)[:, None]
@@ -389,8 +389,8 @@ def opened(
     return model, encode(pixels, model, dtype=dtype)
 
 
-def _limit(limits: dict[str, int], embedding: ImageEmbedding) -> int:
-    return limits.get(embedding.features.device.type, 32)
+def _limit(limits: dict[str, int], features: ImageEmbedding) -> int:
+    return limits.get(features.features.device.type, 32)
 
 
 def _joined(parts: list[np.ndarray | None]) -> np.ndarray | None:
@@ -404,12 +404,12 @@ def _name(image: Picture) -> str:
     return Path(getattr(image, "filename", "") or "").name
 
 
-def picture_logits(logits: np.ndarray, embedding: ImageEmbedding) -> np.ndarray:
+def picture_logits(logits: np.ndarray, features: ImageEmbedding) -> np.ndarray:
     """Low-resolution logits (N, side, side) at the picture's size, float32 (N, H, W).
 
     By SAM's own two interpolations; 4 bytes for each pixel and mask.
     """
-    height, width = embedding.image_size
-    frame = Frame(embedding.input_size, embedding.img_size, (0, 0, width, height), (height, width))
+    height, width = features.image_size
+    frame = Frame(features.input_size, features.img_size, (0, 0, width, height), (height, width))
     dense: np.ndarray = enlarge(torch.as_tensor(logits), frame).numpy()
     return dense

@@ -44,16 +44,16 @@ class Probe(Bench):
         self,
         segments: Segments,
         image: ImageLike,
-        vectors: str | None,
-        embedding: PatchFeatures | None,
+        embedding: str | None,
+        features: PatchFeatures | None,
         others: Segments | None,
         pictures: Pictures | None,
     ) -> None:
         self._segments = segments
-        self._name = vectors
+        self._name = embedding
         self._pixels = read_image(image)
         self._others = others
-        self._rows = vectors_of(segments, vectors)
+        self._rows = vectors_of(segments, embedding)
         super().__init__(
             kind="probe",
             payload={
@@ -63,7 +63,7 @@ class Probe(Bench):
                 "names": {str(k): v for k, v in segments.class_names.items()},
                 "width": int(self._rows.shape[1]),
                 "vectors": unit(self._rows).astype("<f4").tobytes(),
-                "patches": None if embedding is None else _patches(embedding, self._rows),
+                "patches": None if features is None else _patches(features, self._rows),
                 "others": None if others is None else self._matches(others, pictures),
                 "ramp": _ramp(),
                 **colors(),
@@ -153,8 +153,8 @@ def probe(
     segments: Segments,
     image: ImageLike,
     *,
-    vectors: str | None = None,
-    embedding: PatchFeatures | None = None,
+    embedding: str | None = None,
+    features: PatchFeatures | None = None,
     others: Segments | None = None,
     pictures: Pictures | None = None,
 ) -> Probe:
@@ -165,8 +165,8 @@ def probe(
     Args:
         segments: N segments of this picture, with vectors.
         image: The picture.
-        vectors: Which vectors; the first ones by default.
-        embedding: The encoded picture; with it the heat map shows every patch, not only segments.
+        embedding: Which vectors; the first ones by default.
+        features: The encoded picture; with it the heat map shows every patch, not only segments.
         others: Segments of other pictures (`Segments.concat`), with the same vectors, to look for
             similar ones there.
         pictures: Where the other pictures are, for thumbnails: `{image_id: picture}` or a function
@@ -184,23 +184,23 @@ def probe(
         >>> found.selected.tolist()
         [0, 1]
     """
-    return Probe(segments, image, vectors, embedding, others, pictures)
+    return Probe(segments, image, embedding, features, others, pictures)
 
 
-def _patches(embedding: PatchFeatures, rows: np.ndarray) -> dict[str, Any] | None:
+def _patches(features: PatchFeatures, rows: np.ndarray) -> dict[str, Any] | None:
     """Patch features as unit vectors in int8, 1 MB for 64 x 64 x 256.
 
     Rounding to 1/127 of the largest value of each patch moves a cosine by about 0.002.
     """
-    grid = embedding.grid()
+    grid = features.grid()
     if rows.size and rows.shape[1] != len(grid):
         raise InputError(
             f"Expected vectors of {len(grid)} numbers, as many as the picture's features have; got "
             f"{rows.shape[1]}. Leave out embedding=..., or choose the vectors pooled from it."
         )
     extent = [
-        cells * pixels / embedding.img_size
-        for cells, pixels in zip(grid.shape[1:], embedding.input_size, strict=True)
+        cells * pixels / features.img_size
+        for cells, pixels in zip(grid.shape[1:], features.input_size, strict=True)
     ]
     part = grid[:, : int(np.ceil(extent[0])), : int(np.ceil(extent[1]))]
     flat = part.reshape(len(grid), -1).T

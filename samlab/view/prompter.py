@@ -44,7 +44,7 @@ class Proposal:
 
 def propose(
     sam: Sam,
-    embedding: ImageEmbedding,
+    features: ImageEmbedding,
     points: Sequence[Sequence[float]] = (),
     box: Sequence[float] | None = None,
     *,
@@ -54,7 +54,7 @@ def propose(
 
     Args:
         sam: The model that made the embedding.
-        embedding: The encoded picture.
+        features: The encoded picture.
         points: (x, y, 1) for foreground, (x, y, 0) for background, pixels of the picture.
         box: XYXY in pixels of the picture.
         decoder: From `open_decoder`, where one is open already.
@@ -64,15 +64,15 @@ def propose(
     """
     from samlab.sam.prompts import ask, prompts_for
 
-    coords, kinds, corners = checked_prompt(points, box, embedding.image_size)
+    coords, kinds, corners = checked_prompt(points, box, features.image_size)
     prompts = prompts_for(
         sam,
-        embedding,
+        features,
         points=coords[None] if len(coords) else None,
         labels=kinds[None] if len(coords) else None,
         boxes=None if corners is None else corners[None],
     )
-    found = ask(sam, embedding, prompts, decoder=decoder).segments
+    found = ask(sam, features, prompts, decoder=decoder).segments
     columns = (
         found.areas,
         found.predicted_iou,
@@ -133,12 +133,12 @@ class Prompter(Bench):
         self,
         image: ImageLike,
         sam: Sam | str | Path,
-        embedding: ImageEmbedding | None = None,
+        features: ImageEmbedding | None = None,
         image_id: str = "",
     ) -> None:
         self._pixels = read_image(image)
         self._model = sam
-        self._embedding = embedding
+        self._embedding = features
         self._decoder: Any = None
         self._lock = threading.Lock()
         self._proposals: list[Proposal] = []
@@ -149,9 +149,9 @@ class Prompter(Bench):
         super().__init__(
             kind="prompter",
             payload={"title": image_id, "scene": scene(nothing, self._pixels), **colors()},
-            status="ready" if embedding is not None else "encoding",
+            status="ready" if features is not None else "encoding",
         )
-        if self._live and embedding is None:
+        if self._live and features is None:
             threading.Thread(target=self._encode, name="samlab-encode", daemon=True).start()
 
     # -- results --------------------------------------------------------------------------------
@@ -276,7 +276,7 @@ def prompt(
     image: ImageLike,
     sam: Sam | str | Path = "tiny",
     *,
-    embedding: ImageEmbedding | None = None,
+    features: ImageEmbedding | None = None,
     image_id: str | None = None,
 ) -> Prompter:
     """Segment by hand: click points, drag boxes, choose among three masks, keep.
@@ -289,7 +289,7 @@ def prompt(
     Args:
         image: The picture.
         sam: A model from `load_sam`, or a name or path for it.
-        embedding: The encoded picture, if it is at hand.
+        features: The encoded picture, if it is at hand.
         image_id: Name of the picture; the file's name by default.
 
     Returns:
@@ -303,4 +303,4 @@ def prompt(
     name = image_id
     if name is None:
         name = Path(image).name if isinstance(image, (str, os.PathLike)) else ""
-    return Prompter(image, sam, embedding, name)
+    return Prompter(image, sam, features, name)

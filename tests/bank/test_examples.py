@@ -79,7 +79,7 @@ def test_the_sample_set_is_its_seed(files, tmp_path):
 
 
 def test_box_masks_equal_those_of_sams_predictor(picture, sam, embedding):
-    found = segment_with_boxes(picture, BOXES, sam, embedding=embedding)
+    found = segment_with_boxes(picture, BOXES, sam, features=embedding)
     assert found.box.tolist() == [0, 1, 2]
     predictor = SamPredictor(sam)
     predictor.set_image(picture)
@@ -91,8 +91,8 @@ def test_box_masks_equal_those_of_sams_predictor(picture, sam, embedding):
 
 
 def test_parts_come_after_and_repeat_nothing(picture, sam, embedding):
-    plain = segment_with_boxes(picture, BOXES, sam, embedding=embedding).segments
-    found = segment_with_boxes(picture, BOXES, sam, parts=True, embedding=embedding)
+    plain = segment_with_boxes(picture, BOXES, sam, features=embedding).segments
+    found = segment_with_boxes(picture, BOXES, sam, parts=True, features=embedding)
     assert found.segments.rles[:3] == plain.rles
     assert set(found.box[3:].tolist()) <= {0, 1, 2}
     assert 3 < len(found.box) <= 12
@@ -120,7 +120,7 @@ def test_a_mask_without_a_pixel_is_replaced_by_its_box(picture, sam, embedding, 
         return real(logits, *args, **kwargs)
 
     monkeypatch.setattr(prompts_module, "to_masks", none_for_the_first)
-    found = segment_with_boxes(picture, BOXES, sam, embedding=embedding)
+    found = segment_with_boxes(picture, BOXES, sam, features=embedding)
     assert found.empty.tolist() == [0]
     np.testing.assert_array_equal(found.segments.boxes[0], BOXES[0])
     assert found.segments.areas[0] == 70 * 70
@@ -129,21 +129,21 @@ def test_a_mask_without_a_pixel_is_replaced_by_its_box(picture, sam, embedding, 
 def test_background_keeps_away_from_the_boxes(files, picture, sam, embedding):
     image = read_coco(files.coco, files.images)[0]
     options = {"points_per_side": 12, "pred_iou_thresh": 0.3, "stability_score_thresh": 0.5}
-    found = background_segments(picture, image.boxes, sam, 5, embedding=embedding, **options)
+    found = background_segments(picture, image.boxes, sam, 5, features=embedding, **options)
     assert found.embedding().shape == (len(found), 256)
     assert len(found) <= 5
     union = np.any([box_mask(picture.shape[:2], box) for box in image.boxes], axis=0)
     for i in range(len(found)):
         assert found.mask(i)[union].mean() < 0.5
     everything = background_segments(
-        picture, [[0, 0, 320, 240]], sam, 5, embedding=embedding, **options
+        picture, [[0, 0, 320, 240]], sam, 5, features=embedding, **options
     )
     assert len(everything) == 0
 
 
 def test_tokens_need_a_decoder_that_has_them(picture, sam, embedding):
     with pytest.raises(InputError, match="this one has none. Use how='coverage'"):
-        segment_with_boxes(picture, BOXES, sam, how="token", embedding=embedding)
+        segment_with_boxes(picture, BOXES, sam, how="token", features=embedding)
 
 
 # -- banks ----------------------------------------------------------------------------------------

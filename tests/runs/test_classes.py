@@ -153,7 +153,7 @@ def test_map_of_the_sample_and_of_all(run):
     points, labels = found.project()
     assert points.shape == (30, 2)
     assert len(labels) == 30
-    placed = found.place()
+    placed = found.project_all()
     assert placed.shape == (len(found.labels), 2)
     np.testing.assert_array_equal(placed[found.sample], points)
     assert np.isfinite(placed).all()

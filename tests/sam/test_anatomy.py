@@ -34,7 +34,7 @@ def walk(mini_sam, photo):
 
 def test_the_walk_ends_where_encode_ends(mini_sam, photo, walk):
     torch.testing.assert_close(
-        walk.embedding.features, encode(photo, mini_sam).features, atol=1e-4, rtol=1e-4
+        walk.features.features, encode(photo, mini_sam).features, atol=1e-4, rtol=1e-4
     )
     shapes = {step.name: step.shape for step in walk.steps}
     assert shapes["input"] == (1, 3, 256, 256)
@@ -80,7 +80,7 @@ def test_attention_of_a_patch_mixes_what_the_official_block_mixes(mini_sam, walk
 
 
 def test_the_decoder_walk_is_the_decoders_answer(mini_sam, walk):
-    embedding = walk.embedding
+    embedding = walk.features
     got = walk_decoder(mini_sam, embedding, (250, 150))
     coords = torch.as_tensor(embedding.to_input(np.array([[[250, 150]]]))).float()
     expected = PlainDecoder(mini_sam, embedding).predict(coords, torch.ones(1, 1))
@@ -110,7 +110,7 @@ def test_recorded_attention_is_that_of_the_module(mini_sam):
 
 
 def test_costs_count_the_arithmetic(mini_sam, walk):
-    rows = {row["part"]: row for row in decoder_costs(mini_sam, walk.embedding, prompts=4)}
+    rows = {row["part"]: row for row in decoder_costs(mini_sam, walk.features, prompts=4)}
     plain, masks = rows["SAM's decoder"], rows["factored: scores and masks"]
     assert rows["factored: scores only"]["gflop"] < masks["gflop"] < plain["gflop"]
     assert rows["factored: opening"]["once"] == 1

@@ -61,7 +61,7 @@ def test_selection_is_everything_above_the_threshold_most_similar_first() -> Non
 @needs_node
 def test_js_cosines_and_heat_map_are_pythons() -> None:
     segments, picture = squares(6)
-    payload = probe(segments, picture, embedding=Features()).payload
+    payload = probe(segments, picture, features=Features()).payload
     patches = payload["patches"]
     found = run_js(
         """({ vectors, values, scales }) => [cosines(vectors, 12, 2),

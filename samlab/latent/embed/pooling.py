@@ -44,7 +44,7 @@ Encode: TypeAlias = Callable[[Any], Any]
 
 
 def pool(
-    embedding: PatchFeatures | None,
+    features: PatchFeatures | None,
     segments: Segments,
     how: How = "coverage",
     *,
@@ -69,7 +69,7 @@ def pool(
     Padding never enters a vector: its patches have weight zero.
 
     Args:
-        embedding: The encoded picture; None for `"crop"` and `"token"`, which do not use it.
+        features: The encoded picture; None for `"crop"` and `"token"`, which do not use it.
         segments: N segments of that picture.
         how: See above.
         min_pixels: Only for `"any"`.
@@ -96,19 +96,19 @@ def pool(
         return _pool_crops(segments, image, encode, batch, margin)
     if how not in ("coverage", "any"):
         raise InputError(f"Expected how to be 'coverage', 'any', 'crop' or 'token', got {how!r}.")
-    if embedding is None:
+    if features is None:
         raise InputError(
             f"Pooling with how='{how}' needs an encoded picture, got None. Make one with "
             "samlab.encode."
         )
     if min_pixels < 1:
         raise InputError(f"Expected min_pixels of 1 or more, got {min_pixels}.")
-    grid = embedding.grid()
-    return _average(patch_weights(embedding, segments, how, min_pixels=min_pixels), grid)
+    grid = features.grid()
+    return _average(patch_weights(features, segments, how, min_pixels=min_pixels), grid)
 
 
 def patch_weights(
-    embedding: PatchFeatures,
+    features: PatchFeatures,
     segments: Segments,
     how: Literal["coverage", "any"] = "coverage",
     *,
@@ -119,16 +119,16 @@ def patch_weights(
     Returns:
         float32 (N, rows * columns) over the feature grid, row-major.
     """
-    grid = embedding.grid().shape[1:]
-    size = (int(embedding.image_size[0]), int(embedding.image_size[1]))
+    grid = features.grid().shape[1:]
+    size = (int(features.image_size[0]), int(features.image_size[1]))
     if len(segments) and tuple(segments.image_size) != size:
         raise InputError(
             f"Expected segments of the encoded picture, size {size} (H, W); got segments of size "
             f"{tuple(segments.image_size)}. Encode the picture the segments were made from."
         )
     extent = tuple(
-        cells * pixels / embedding.img_size
-        for cells, pixels in zip(grid, embedding.input_size, strict=True)
+        cells * pixels / features.img_size
+        for cells, pixels in zip(grid, features.input_size, strict=True)
     )
     if how == "coverage":
         return _normalised(patches.coverage(segments.rles, size, extent, grid))

@@ -139,7 +139,7 @@ class SamWork:
         )  # fmt: skip
         found = []
         for image, embedding in zip(images, encoded, strict=True):
-            segments = self.generator.segments(image, embedding=embedding)
+            segments = self.generator.segments(image, features=embedding)
             if "sam" in self.recipe.embed:
                 vectors = pool(embedding, segments, self.recipe.how)  # type: ignore[arg-type]
                 segments = segments.with_embedding("sam", vectors)

@@ -122,7 +122,7 @@ class MaskGenerator:
     def segments(
         self,
         image: ImageLike,
-        embedding: ImageEmbedding | None = None,
+        features: ImageEmbedding | None = None,
         *,
         image_id: str = "",
         tokens: bool = False,
@@ -131,18 +131,18 @@ class MaskGenerator:
 
         Args:
             image: As for `generate`.
-            embedding: `encode(image, sam)`, if it is there already.
+            features: `encode(image, sam)`, if it is there already.
             image_id: Name of the picture, kept in the result.
             tokens: Keep the decoder's mask tokens as the embedding "token", float32 (N, 256).
         """
         array = read_image(image)
-        chosen = self._chosen(array, embedding, tokens)
+        chosen = self._chosen(array, features, tokens)
         return chosen.to_segments(image_id=image_id, provenance={"masks": self._options()})
 
     def propose(
         self,
         image: ImageLike,
-        embedding: ImageEmbedding | None = None,
+        features: ImageEmbedding | None = None,
         *,
         pred_iou_floor: float = 0.5,
         stability_score_floor: float = 0.5,
@@ -152,7 +152,7 @@ class MaskGenerator:
         """Every candidate above low floors; choose among them with `Proposals.select`."""
         array = read_image(image)
         parts = list(
-            self._candidates(array, embedding, pred_iou_floor, stability_score_floor, tokens)
+            self._candidates(array, features, pred_iou_floor, stability_score_floor, tokens)
         )
         names = ("pred_iou_thresh", "stability_score_thresh", "box_nms_thresh", "crop_nms_thresh")
         candidates = Candidates.concat(parts)
@@ -180,11 +180,11 @@ class MaskGenerator:
         return {**{name: getattr(self, name) for name in names}, "dtype": str(self.dtype)}
 
     def _chosen(
-        self, image: np.ndarray, embedding: ImageEmbedding | None, tokens: bool
+        self, image: np.ndarray, features: ImageEmbedding | None, tokens: bool
     ) -> Candidates:
         parts = []
         thresholds = self.pred_iou_thresh, self.stability_score_thresh
-        for part in self._candidates(image, embedding, *thresholds, tokens):
+        for part in self._candidates(image, features, *thresholds, tokens):
             parts.append(part.without_duplicates(self.box_nms_thresh))
         chosen = Candidates.concat(parts).without_crop_duplicates(self.crop_nms_thresh)
         if self.min_mask_region_area > 0:
@@ -195,17 +195,17 @@ class MaskGenerator:
     def _candidates(
         self,
         image: np.ndarray,
-        embedding: ImageEmbedding | None,
+        features: ImageEmbedding | None,
         iou_floor: float,
         stability_floor: float,
         tokens: bool,
     ) -> Iterator[Candidates]:
         """The candidates of one crop after the other, before any suppression."""
         size = (image.shape[0], image.shape[1])
-        if embedding is not None and embedding.image_size != size:
+        if features is not None and features.image_size != size:
             raise InputError(
                 f"Expected the embedding of this picture, {size} (H, W); got one of a picture of "
-                f"size {embedding.image_size}."
+                f"size {features.image_size}."
             )
         boxes, layers = generate_crop_boxes(size, self.crop_n_layers, self.crop_overlap_ratio)
         crops = [
@@ -216,12 +216,12 @@ class MaskGenerator:
         total = sum(len(self.point_grids[layer]) for _, _, layer in crops)
         with tqdm(total=total, desc="Masks", unit="point", disable=not self.progress) as bar:
             for i, (x0, y0, x1, y1), layer in crops:
-                whole = i == 0 and embedding is not None
+                whole = i == 0 and features is not None
                 crop = image[y0:y1, x0:x1]
                 search = Search(
                     sam=self.sam,
-                    embedding=embedding
-                    if whole and embedding is not None
+                    features=features
+                    if whole and features is not None
                     else encode(crop, self.sam, dtype=self.dtype, compile=self.compile),
                     dtype=self.dtype,
                     crop_box=(x0, y0, x1, y1),

@@ -32,7 +32,7 @@ class Search:
     """The masks found in one crop so far."""
 
     sam: Sam
-    embedding: ImageEmbedding
+    features: ImageEmbedding
     dtype: torch.dtype
     crop_box: tuple[int, int, int, int]
     image_size: tuple[int, int]
@@ -44,15 +44,15 @@ class Search:
     known: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.decoder: Decoder = open_decoder(self.sam, self.embedding, dtype=self.dtype)
+        self.decoder: Decoder = open_decoder(self.sam, self.features, dtype=self.dtype)
         self.frame = Frame(
-            self.embedding.input_size, self.embedding.img_size, self.crop_box, self.image_size
+            self.features.input_size, self.features.img_size, self.crop_box, self.image_size
         )
 
     def ask(self, points: np.ndarray, ids: np.ndarray) -> None:
         """Ask about some of the points (n, 2) of the crop and keep what passes the floors."""
-        device = self.embedding.features.device
-        coords = self.embedding.to_input(points[ids])
+        device = self.features.features.device
+        coords = self.features.to_input(points[ids])
         # float64 as in SAM, which rounds after dividing by the size; MPS has none.
         kind = torch.float32 if device.type == "mps" else torch.float64
         coords_torch = torch.as_tensor(coords, device=device, dtype=kind)[:, None]

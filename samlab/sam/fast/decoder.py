@@ -74,18 +74,18 @@ class Decoder(Protocol):
 
 
 def open_decoder(
-    sam: Sam, embedding: ImageEmbedding, *, dtype: torch.dtype | str | None = None
+    sam: Sam, features: ImageEmbedding, *, dtype: torch.dtype | str | None = None
 ) -> Decoder:
     """The decoder of one image: the model's own if it offers one, factored, or plain.
 
     Args:
         sam: The model that made the embedding.
-        embedding: The encoded image.
+        features: The encoded image.
         dtype: Precision of the large matrix products; see `encode`.
     """
     opened = getattr(sam.mask_decoder, "open", None)
     if opened is not None:
-        decoder: Decoder = opened(embedding.features, embedding.input_size)
+        decoder: Decoder = opened(features.features, features.input_size)
         return decoder
     official = (
         type(sam.mask_decoder) is MaskDecoder
@@ -94,12 +94,12 @@ def open_decoder(
         and type(sam.prompt_encoder) is PromptEncoder
     )
     if official:
-        return PromptDecoder(sam, embedding, dtype=dtype)
-    return PlainDecoder(sam, embedding)
+        return PromptDecoder(sam, features, dtype=dtype)
+    return PlainDecoder(sam, features)
 
 
 def check_prompts(
-    embedding: ImageEmbedding,
+    features: ImageEmbedding,
     point_coords: Tensor | None,
     point_labels: Tensor | None,
     boxes: Tensor | None,
@@ -117,7 +117,7 @@ def check_prompts(
             "Expected the same number of prompts, at least one, in all of point_coords, boxes and "
             f"mask_input; got {[len(x) for x in given]}."
         )
-    height, width = embedding.input_size
+    height, width = features.input_size
     limit = torch.tensor([width, height], dtype=torch.float64)
     if point_coords is not None and point_labels is not None:
         if point_coords.ndim != 3 or point_coords.shape[1] == 0 or point_coords.shape[2] != 2:
@@ -172,8 +172,8 @@ class _Dense:
 class PlainDecoder:
     """Calls the model's own prompt encoder and mask decoder, whatever they are."""
 
-    def __init__(self, sam: Sam, embedding: ImageEmbedding) -> None:
-        self._sam, self._embedding = sam, embedding
+    def __init__(self, sam: Sam, features: ImageEmbedding) -> None:
+        self._sam, self._embedding = sam, features
 
     @torch.inference_mode()
     def predict(
@@ -213,9 +213,9 @@ class PromptDecoder:
     """
 
     def __init__(
-        self, sam: Sam, embedding: ImageEmbedding, *, dtype: torch.dtype | str | None = None
+        self, sam: Sam, features: ImageEmbedding, *, dtype: torch.dtype | str | None = None
     ) -> None:
-        self._sam, self._embedding = sam, embedding
+        self._sam, self._embedding = sam, features
         self.dtype = resolve_dtype(dtype, sam)
         self._prompts: PromptEncoder = sam.prompt_encoder
         if self._prompts.no_mask_embed.weight.dtype != torch.float32:

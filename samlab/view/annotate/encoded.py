@@ -26,11 +26,11 @@ class Ready:
 
     Attributes:
         pixels: uint8 RGB (H, W, 3).
-        embedding: The picture, encoded.
+        features: The picture, encoded.
     """
 
     pixels: np.ndarray
-    embedding: ImageEmbedding
+    features: ImageEmbedding
     _decoder: Any = None
 
     def decoder(self, sam: Sam) -> Any:
@@ -38,7 +38,7 @@ class Ready:
         if self._decoder is None:
             from samlab.sam.fast import open_decoder
 
-            self._decoder = open_decoder(sam, self.embedding)
+            self._decoder = open_decoder(sam, self.features)
         return self._decoder
 
 

@@ -111,7 +111,7 @@ def sort_out(sure: np.ndarray, limits: Limits) -> tuple[np.ndarray, np.ndarray]:
 def found_masks(
     pixels: np.ndarray,
     sam: Sam,
-    embedding: ImageEmbedding,
+    features: ImageEmbedding,
     limits: Limits,
     *,
     bank: Bank | None = None,
@@ -122,7 +122,7 @@ def found_masks(
 
     Args:
         pixels: uint8 RGB (H, W, 3).
-        sam, embedding: The model, and the picture encoded by it.
+        sam, features: The model, and the picture encoded by it.
         limits: See `Limits`.
         bank: Gives each mask its class; background and unknown ones are left out where nobody is
             asked.
@@ -144,12 +144,12 @@ def found_masks(
         pred_iou_thresh=max(0.0, limits.pred_iou_thresh - slack * _IOU_UNIT),
         stability_score_thresh=max(0.0, limits.stability_score_thresh - slack * _STABILITY_UNIT),
     )
-    segments = generator.segments(pixels, embedding=embedding)
+    segments = generator.segments(pixels, features=features)
     if known and len(segments):
         overlap = masks.iou(segments.rles, [mask.rle for mask in known])
         segments = segments[overlap.max(axis=1) < 0.5]
     origin = {"weights_sha256": weights_sha256(sam), "pooling": "coverage"}
-    segments = segments.with_embedding("sam", pool(embedding, segments))
+    segments = segments.with_embedding("sam", pool(features, segments))
     segments = replace(segments, provenance={**segments.provenance, **origin})
     sure = mask_sureness(segments, limits)
     labels, names = np.full(len(segments), -1), ()

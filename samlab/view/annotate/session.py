@@ -156,7 +156,7 @@ class Session:
         """The model's three masks for a prompt in the open picture; see `prompter.propose`."""
         self._need_picture()
         ready, sam = self.workshop.get(self.name), self.workshop.sam()
-        self._proposals = propose(sam, ready.embedding, points, box, decoder=ready.decoder(sam))
+        self._proposals = propose(sam, ready.features, points, box, decoder=ready.decoder(sam))
         self._prompt = {"points": [list(p) for p in points], "box": box}
         return self._proposals
 
@@ -186,7 +186,7 @@ class Session:
         from samlab.sam.provenance import weights_sha256
 
         table = Segments([chosen.rle])
-        vector = pool(self.workshop.get(self.name).embedding, table)[0]
+        vector = pool(self.workshop.get(self.name).features, table)[0]
         return {"vector": pack_vector(vector), "weights": weights_sha256(self.workshop.sam())}
 
     def label(self, ids: Sequence[int], label: int) -> None:
@@ -273,7 +273,7 @@ class Session:
             return 0
         ready = self.workshop.get(name)
         found, names = found_masks(
-            ready.pixels, self.workshop.sam(), ready.embedding, self.limits, bank=self.bank,
+            ready.pixels, self.workshop.sam(), ready.features, self.limits, bank=self.bank,
             ask=self.stage != "automatic", known=self.annotations.masks(name),
         )  # fmt: skip
         used = {mask.label for mask in found} - {-1}

@@ -32,7 +32,7 @@ _CODE = """clustering = samlab.cluster(
 segments = segments.with_labels(clustering.labels)
 """
 _POOLED = """segments = segments.with_embedding(
-    {embedding}, samlab.pool(embedding, segments, how={pooling})
+    {embedding}, samlab.pool(features, segments, how={pooling})
 )
 """
 _CELL = """eps = {eps}
@@ -67,15 +67,15 @@ class Explorer(Bench):
         settings: Settings,
         *,
         eps: float | Literal["auto"] = "auto",
-        embedding: PatchFeatures | None = None,
+        features: PatchFeatures | None = None,
         points: np.ndarray | None = None,
         embedders: Sequence[Embedder] = (),
     ) -> None:
         self._segments = segments
         self._pixels = read_image(image)
-        self._embedding = embedding
-        self._poolable = "sam" if embedding is not None else None
-        if embedding is not None and segments.embeddings and "sam" not in segments.embeddings:
+        self._embedding = features
+        self._poolable = "sam" if features is not None else None
+        if features is not None and segments.embeddings and "sam" not in segments.embeddings:
             self._poolable = next(iter(segments.embeddings))
         self._embedders = {e.name: e for e in embedders if e.name not in segments.embeddings}
         packed = scene(segments, self._pixels)
@@ -99,7 +99,7 @@ class Explorer(Bench):
             "method": _METHODS,
             "metric": _METRICS,
             "embedding": [(name, name) for name in self._vector_names()],
-            "pooling": _POOLINGS if embedding is not None else (),
+            "pooling": _POOLINGS if features is not None else (),
         }
         super().__init__(
             kind="explorer",
@@ -296,8 +296,8 @@ def explore(
     min_samples: int | Literal["auto"] = "auto",
     metric: Literal["cosine", "euclidean"] = "cosine",
     method: Literal["dbscan", "hdbscan"] = "dbscan",
-    vectors: str | None = None,
-    embedding: PatchFeatures | None = None,
+    embedding: str | None = None,
+    features: PatchFeatures | None = None,
     points: np.ndarray | None = None,
     embedders: Sequence[Embedder] = (ColourTexture(),),
 ) -> Explorer:
@@ -318,8 +318,8 @@ def explore(
         metric: As in `samlab.cluster`.
         method: As in `samlab.cluster`; for HDBSCAN the slider moves the distance below which
             classes are not split further.
-        vectors: Name of the vectors to begin with; the first ones by default.
-        embedding: The encoded picture; with it the pooling can be changed in the widget.
+        embedding: Name of the vectors to begin with; the first ones by default.
+        features: The encoded picture; with it the pooling can be changed in the widget.
         points: Places on the map, (N, 2); UMAP of the vectors by default.
         embedders: Further vectors to choose from, computed when chosen; by default colour and
             texture, which show what SAM's features add.
@@ -336,14 +336,14 @@ def explore(
     """
     if not isinstance(eps, str) and np.isnan(eps):
         eps = "auto"
-    name = vectors or next(iter(segments.embeddings), "" if embedding is None else "sam")
+    name = embedding or next(iter(segments.embeddings), "" if features is None else "sam")
     known = {*segments.embeddings, *(embedder.name for embedder in embedders)}
-    if len(segments) and name not in known and embedding is None:
-        segments.embedding(vectors)  # raises, and says what there is
+    if len(segments) and name not in known and features is None:
+        segments.embedding(embedding)  # raises, and says what there is
     needed = auto_min_samples(len(segments)) if min_samples == "auto" else min_samples
     settings = Settings(name, "coverage", method, metric, needed).changed({})
     return Explorer(
-        segments, image, settings, eps=eps, embedding=embedding, points=points, embedders=embedders
+        segments, image, settings, eps=eps, features=features, points=points, embedders=embedders
     )
 
 

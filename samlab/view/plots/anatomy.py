@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def plot_maps(
     maps: np.ndarray,
     image: ImageLike,
-    embedding: ImageEmbedding,
+    features: ImageEmbedding,
     *,
     titles: Sequence[str],
     point: Sequence[float] | None = None,
@@ -44,7 +44,7 @@ def plot_maps(
     Args:
         maps: float (n, G, G) over the model's padded input, any G; NaN is left unpainted.
         image: The picture.
-        embedding: Its embedding, which says how much of the input is padding.
+        features: Its embedding, which says how much of the input is padding.
         titles: n titles.
         point: (x, y) in the picture, marked.
         columns: Panels side by side.
@@ -70,7 +70,7 @@ def plot_maps(
         for ax in panels[len(maps) :]:
             ax.set_axis_off()
         for ax, values, title in zip(panels, maps, titles, strict=False):
-            shown = valid_part(values, embedding)
+            shown = valid_part(values, features)
             # Not the maximum: a few outliers would leave the rest grey.
             limit = float(np.nanpercentile(np.abs(shown), 99)) if symmetric else None
             low = None if limit is None else -limit
@@ -87,11 +87,11 @@ def plot_maps(
     return figure
 
 
-def valid_part(values: np.ndarray, embedding: ImageEmbedding) -> np.ndarray:
+def valid_part(values: np.ndarray, features: ImageEmbedding) -> np.ndarray:
     """The cells (rows, columns) of a map (G, G) over the padded input that hold the picture."""
     rows, columns = (
-        max(1, round(size / embedding.img_size * side))
-        for size, side in zip(embedding.input_size, values.shape, strict=True)
+        max(1, round(size / features.img_size * side))
+        for size, side in zip(features.input_size, values.shape, strict=True)
     )
     return values[:rows, :columns]
 

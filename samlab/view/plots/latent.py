@@ -33,19 +33,19 @@ if TYPE_CHECKING:
     from samlab.latent.embed import PatchFeatures
 
 
-def plot_embedding(embedding: PatchFeatures, image: ImageLike) -> Figure:
+def plot_embedding(features: PatchFeatures, image: ImageLike) -> Figure:
     """The picture beside its patch features, whose three main directions are drawn as red, green
     and blue: patches of similar colour have similar features. Padding is left out.
 
     Args:
-        embedding: Result of `samlab.encode`, or anything with `grid()` (D, rows, columns),
+        features: Result of `samlab.encode`, or anything with `grid()` (D, rows, columns),
             `input_size` and `img_size`.
         image: The picture.
     """
     pixels = read_image(image)
-    grid = embedding.grid()
-    rows = embedding.input_size[0] / embedding.img_size * grid.shape[1]
-    columns = embedding.input_size[1] / embedding.img_size * grid.shape[2]
+    grid = features.grid()
+    rows = features.input_size[0] / features.img_size * grid.shape[1]
+    columns = features.input_size[1] / features.img_size * grid.shape[2]
     inside = grid[:, : int(np.ceil(rows)), : int(np.ceil(columns))]
     colors = _main_directions(inside.reshape(len(grid), -1).T).reshape(*inside.shape[1:], 3)
     wide, tall = picture_size(pixels.shape)

@@ -203,7 +203,7 @@ def test_pooling_can_be_changed_where_the_embedding_is_given() -> None:
     segments = Segments(rles=rles)  # type: ignore[arg-type]
     segments = segments.with_embedding("sam", samlab.pool(Features(), segments))
     explorer = explore(
-        segments, np.zeros((64, 64), np.uint8), embedding=Features(), points=np.zeros((9, 2))
+        segments, np.zeros((64, 64), np.uint8), features=Features(), points=np.zeros((9, 2))
     )
     explorer._handle({"kind": "recluster", "settings": {"pooling": "any"}})
     expected = samlab.pool(Features(), segments, how="any")
@@ -224,7 +224,7 @@ def test_errors_say_what_to_do() -> None:
     with pytest.raises(InputError, match=r"Expected the picture that the segments were made from"):
         explore(segments, picture[:4])
     with pytest.raises(InputError, match=r"the embedding 'clip'; they have 'sam'"):
-        explore(segments, picture, vectors="clip")
+        explore(segments, picture, embedding="clip")
     with pytest.raises(InputError, match=r"Expected finite map coordinates of shape \(5, 2\)"):
         explore(segments, picture, points=np.zeros((5, 3)))
     explorer = explore(segments, picture, points=np.zeros((5, 2)))
@@ -298,13 +298,13 @@ def test_pooling_leaves_vectors_of_another_kind_alone() -> None:
         def grid(self) -> np.ndarray:
             return grid
 
-    explorer = explore(both, picture, embedding=Patches(), points=np.zeros((12, 2)))
+    explorer = explore(both, picture, features=Patches(), points=np.zeros((12, 2)))
     assert explorer.payload["poolable"] == "sam"
     explorer._handle({"kind": "recluster", "settings": {"embedding": "other", "pooling": "any"}})
     np.testing.assert_array_equal(explorer.segments.embedding("other"), other)
     assert "samlab.pool" not in explorer.code()
     explorer._handle({"kind": "recluster", "settings": {"embedding": "sam"}})
-    assert 'samlab.pool(embedding, segments, how="any")' in explorer.code()
+    assert 'samlab.pool(features, segments, how="any")' in explorer.code()
 
 
 def test_in_colab_the_manager_of_third_party_widgets_is_switched_on(
