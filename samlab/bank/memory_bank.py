@@ -26,7 +26,7 @@ from samlab.formats.coco import read_coco
 from samlab.formats.labelled import LabelledImages
 from samlab.formats.registry import LabelFormat, read_labels
 from samlab.latent.classification import Classification, Method, vote
-from samlab.latent.evaluation import Evaluation, compare, threshold_for, truth_for
+from samlab.latent.evaluation import Evaluation, evaluate, threshold_for, truth_for
 from samlab.latent.vectors import unit, vectors_of
 from samlab.segments import Segments
 
@@ -349,7 +349,7 @@ class MemoryBank:
             **options: Of `classify`.
         """
         answer = self.classify(segments, **options)
-        return compare(answer, truth_for(self.class_names, segments, answer.background))
+        return evaluate(answer, truth_for(self.class_names, segments, answer.background))
 
     def calibrate(self, segments: Segments, *, max_error: float = 0.1, **options: Any) -> Self:
         """Set `unknown_below` so that among accepted held-out segments at most `max_error` err.

@@ -78,7 +78,7 @@ def truth_for(
     return np.array([table.get(int(v), -1) for v in labels], np.int64)
 
 
-def compare(answer: Classification, truth: np.ndarray) -> Evaluation:
+def evaluate(answer: Classification, truth: np.ndarray) -> Evaluation:
     """The figures for an answer and the true indices, int64 (N,), -1 for "none of the classes"."""
     count = len(answer.class_names)
     confusion = np.zeros((count + 1, count + 1), np.int64)

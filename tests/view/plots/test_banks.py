@@ -10,9 +10,9 @@ from PIL import Image
 
 from samlab import masks
 from samlab.latent.classification import Classification
-from samlab.latent.evaluation import compare
+from samlab.latent.evaluation import evaluate
 from samlab.segments import Segments
-from samlab.view.plots.pictures import banks as bank_plots
+from samlab.view.plots import banks as bank_plots
 
 NAMES = ("car", "<b>bus</b>", "tram")
 
@@ -22,7 +22,7 @@ def evaluation(best, truth, confidence=None):
     sure = np.linspace(0.9, 0.5, len(best)) if confidence is None else np.array(confidence)
     scores = np.eye(3, dtype=np.float32)[best] if len(best) else np.zeros((0, 3), np.float32)
     answer = Classification(best, best, sure.astype(np.float32), scores, NAMES, (), -1.0)
-    return compare(answer, np.array(truth, np.int64))
+    return evaluate(answer, np.array(truth, np.int64))
 
 
 def texts(figure):
