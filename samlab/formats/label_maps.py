@@ -63,7 +63,7 @@ def read_label_maps(
     Raises:
         FormatError: There is no label map, or no picture could be used.
     """
-    folder, names = Path(labels), class_table(classes)
+    folder, names = Path(labels), names_by_number(classes)
     unknown = sorted(set(ignore) - set(names.values()))
     if unknown:
         raise InputError(
@@ -96,7 +96,7 @@ def read_label_maps(
     return reading.done(names.values())
 
 
-def class_table(classes: str | Path | Sequence[str] | Mapping[int, str]) -> dict[int, str]:
+def names_by_number(classes: str | Path | Sequence[str] | Mapping[int, str]) -> dict[int, str]:
     """Class number -> name, from a text file, a list or a dict; empty lines keep their number."""
     if isinstance(classes, Mapping):
         table = {int(value): str(name) for value, name in classes.items()}

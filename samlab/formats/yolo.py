@@ -28,7 +28,7 @@ from samlab.formats.gather import (
     gather,
     report,
 )
-from samlab.formats.label_maps import PICTURES, class_table
+from samlab.formats.label_maps import PICTURES, names_by_number
 from samlab.formats.labelled import LabelledImages, RawObject, Reading, picture_size
 from samlab.formats.polygons import check_tolerance, fill_pixels, pixel_polygon
 from samlab.formats.untrusted import image_folder, inside
@@ -101,7 +101,7 @@ def read_yolo(
 def yolo_classes(classes: str | Path | Sequence[str] | Mapping[int, str]) -> dict[int, str]:
     """Class number -> name, also from a `data.yaml`, whose `names` are a list or a mapping."""
     if not isinstance(classes, (str, Path)) or Path(classes).suffix.lower() not in YAML:
-        return class_table(classes)
+        return names_by_number(classes)
     content = _load_yaml(Path(classes))
     found = content.get("names") if isinstance(content, Mapping) else None
     if isinstance(found, list):
@@ -117,7 +117,7 @@ def yolo_classes(classes: str | Path | Sequence[str] | Mapping[int, str]) -> dic
             "a data set for detection or segmentation."
         )
     try:
-        return class_table({int(number): str(name) for number, name in found.items()})
+        return names_by_number({int(number): str(name) for number, name in found.items()})
     except ValueError:
         raise FormatError(
             f"'{classes}' is not the data.yaml of a YOLO data set: expected whole numbers as keys "

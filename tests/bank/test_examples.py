@@ -283,7 +283,7 @@ def test_one_door_to_all_formats(files, sam, bank):
     maps = MemoryBank.from_labels(files.label_maps, files.images, classes=names, **options)
     assert maps.provenance["masks"] == "labels"
     assert bank.provenance["masks"] == "prompt"
-    with pytest.raises(InputError, match="Expected format 'auto', 'coco'.* got 'csv'"):
+    with pytest.raises(InputError, match="the format 'auto' or one of 'coco'.*; got 'csv'"):
         MemoryBank.from_labels(files.coco, files.images, format="csv", **options)
 
 
