@@ -186,7 +186,7 @@ import skimage.data
 coins = skimage.data.coins()
 embedding = samlab.encode(coins, samlab.load_sam())
 found = samlab.segment(coins, points_per_side=8)
-probe = samlab.probe(found, coins, embedding=embedding, others=found, pictures=lambda name: coins)
+probe = samlab.probe(found, coins, features=embedding, others=found, pictures=lambda name: coins)
 probe
 """
 

@@ -12,4 +12,5 @@ from .sampled import AcrossClustering as AcrossClustering
 from .sampled import VectorBlocks as VectorBlocks
 from .sampled import cluster_across as cluster_across
 from .sampled import nearest_across as nearest_across
+from .table import class_sizes as class_sizes
 from .table import cluster_table as cluster_table
