@@ -31,7 +31,8 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from samlab.sam.tiny.model import PIXEL_MEAN, PIXEL_STD, TinyImageEncoder, read_maps, region_tree
+from samlab.sam.tiny import region_tree
+from samlab.sam.tiny.model import PIXEL_MEAN, PIXEL_STD, TinyImageEncoder, read_maps
 from samlab.sam.tiny.net import TinyNet
 from samlab.sam.tiny.region_tree import AREA, Cost, RegionGraph
 from samlab.sam.tiny.regions import fixed_cost, persistence, pooled_regions

@@ -19,7 +19,7 @@ import pytest
 
 from samlab.errors import CheckpointError, SamlabError, SamlabWarning
 from samlab.sam.checkpoints import catalogue as ck
-from samlab.sam.checkpoints.catalogue import hashes
+from samlab.sam.checkpoints import hashes
 
 GOOD = bytes(range(256)) * 400
 SHA = hashlib.sha256(GOOD).hexdigest()
