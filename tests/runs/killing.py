@@ -88,7 +88,7 @@ def _small_shards(pictures: Path, out: Path, retry: bool = False) -> None:
 def _compare(calm: Path, killed: Path) -> None:
     check_folder(killed)
     assert tables_of(open_run(calm)) == tables_of(open_run(killed))
-    left = [p for p in killed.rglob(".*") if p.is_file() and p.name != ".writer"]
+    left = [p for p in killed.rglob(".*") if p.is_file() and not p.name.startswith(".writer")]
     assert not left, left
     pairs = [sorted(p.name for p in (killed / kind).iterdir()) for kind in ("pictures", "segments")]
     assert set(pairs[1]) <= set(pairs[0]), pairs

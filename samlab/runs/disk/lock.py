@@ -1,7 +1,7 @@
 """A polite refusal where two processes would write into one folder.
 
-The operating system releases the lock when its process ends, however it ends. Nothing depends on
-it: where a file system has no locks, or lies about them, two writers still do no harm.
+The lock goes when its process ends, however it ends. Nothing depends on it: where a file system has
+no locks, or lies about them, two writers still do no harm.
 """
 
 from __future__ import annotations
@@ -11,17 +11,20 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
-from samlab.errors import InputError, StorageError
+from filelock import FileLock, Timeout
 
-_NAME = ".writer"
+from samlab.errors import InputError, StorageError
+from samlab.files import write_whole
+
+_NAME, _OWNER = ".writer", ".writer-owner"
 
 
 class WriterLock:
-    """Held by the process that writes into a folder."""
+    """Held by the process that writes into a folder; `held` is False where there are no locks."""
 
-    def __init__(self, handle: int, held: bool) -> None:
-        self._handle = handle
-        self.held = held
+    def __init__(self, lock: FileLock) -> None:
+        self._lock = lock
+        self.held = bool(lock.is_locked)
 
     @classmethod
     def take(cls, folder: Path) -> WriterLock:
@@ -32,43 +35,40 @@ class WriterLock:
             StorageError: The folder cannot be made or written.
         """
         path = folder / _NAME
+        lock = FileLock(path, timeout=0, thread_local=False)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        except OSError as error:
-            raise StorageError(
-                f"Could not write '{path}': {error.strerror or error}. Choose a folder for the "
-                "results that can be written."
-            ) from error
-        try:
-            held = _lock(handle)
-        except BlockingIOError:
-            owner = os.read(handle, 200).decode(errors="replace").strip()
-            os.close(handle)
+            lock.acquire()
+        except Timeout:
             raise InputError(
-                f"Another process is writing into '{folder}' ({owner or 'unknown'}). Wait for it "
-                "to end, or choose another folder."
+                f"Another process is writing into '{folder}' ({_owner(folder)}). Wait for it to "
+                "end, or choose another folder."
             ) from None
-        with suppress(OSError):
-            os.ftruncate(handle, 0)
-            os.write(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
-        return cls(handle, held)
+        except OSError:
+            _check_writable(path)  # else it has no locks
+        with suppress(StorageError):
+            words = f"process {os.getpid()} on {socket.gethostname()}\n"
+            write_whole(folder / _OWNER, words)
+        return cls(lock)
 
     def release(self) -> None:
-        """Give it back; the file stays, empty of meaning."""
-        os.close(self._handle)
+        """Give it back; the files stay, empty of meaning."""
+        self._lock.release()
 
 
-def _lock(handle: int) -> bool:
-    """True: taken. False: this machine or file system has no locks. Raises where it is taken."""
+def _owner(folder: Path) -> str:
+    """Who has the lock, in words that lie beside it: Windows lets nobody read a locked file."""
     try:
-        import fcntl
-    except ImportError:  # Windows
-        return False
+        return (folder / _OWNER).read_text(encoding="utf-8")[:200].strip()
+    except (OSError, ValueError):
+        return "unknown"
+
+
+def _check_writable(path: Path) -> None:
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise
-    except OSError:
-        return False
-    return True
+        path.touch()
+    except OSError as error:
+        raise StorageError(
+            f"Could not write '{path}': {error.strerror or error}. Choose a folder for the "
+            "results that can be written."
+        ) from error

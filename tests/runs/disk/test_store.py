@@ -122,9 +122,13 @@ def test_a_second_writer_is_refused(pictures, tmp_path) -> None:
     assert len(run_light(pictures, tmp_path / "out")) == 20
 
 
+def no_locks(*_: object) -> None:
+    raise OSError(errno.ENOLCK, "No locks available")
+
+
 def test_two_writers_without_locks_do_no_harm(pictures, tmp_path, monkeypatch) -> None:
     whole = run_light(pictures, tmp_path / "alone")
-    monkeypatch.setattr(lock, "_lock", lambda handle: False)
+    monkeypatch.setattr(lock.FileLock, "acquire", no_locks)
     with RunStore.open(tmp_path / "out", SETTINGS):
         run_light(pictures, tmp_path / "out", flush_pictures=7)  # does not know of the other one
         for name in (tmp_path / "out").rglob("*.parquet"):
