@@ -7,8 +7,6 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
-from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +14,8 @@ from urllib.parse import quote
 import samlab
 from samlab.errors import FormatError
 from samlab.files import write_whole
+from samlab.reports.page import style
+from samlab.view.page import render
 
 PAGE = "index.html"
 DATA = "index.json"
@@ -125,20 +125,10 @@ def index_page(entries: list[Entry], title: str, settings: str = "") -> str:
     totals = [entry.segments for entry in reported if entry.segments is not None]
     if totals:
         said.append(_counted(sum(totals), "segment"))
-    body = []
-    if failed:
-        body.append(f"<h2>Failed</h2><ul class='failed'>{''.join(map(_failure, failed))}</ul>")
-    if reported:
-        heading = "<h2>Reports</h2>" if failed else ""
-        body.append(f"{heading}<div class='cards'>{''.join(map(_card, reported))}</div>")
-    if not body:
-        body.append("<p>No picture has been reported on yet.</p>")
-    style = files("samlab.reports").joinpath("report.css").read_text(encoding="utf-8")
-    byline = [f"samlab {samlab.__version__}", *said]
-    return _PAGE.format(
-        version=escape(samlab.__version__), title=_shown(title), style=style + _STYLE,
-        byline=" · ".join(byline), settings=f"<p class='byline'>{_shown(settings)}</p>"
-        if settings else "", body="\n".join(body),
+    byline = " · ".join([f"samlab {samlab.__version__}", *said])
+    return render(
+        "reports/index.html.j2", title=title, byline=byline, settings=settings, failed=failed,
+        reported=reported, link=link, facts=_facts, style=style("report") + style("index"),
     )  # fmt: skip
 
 
@@ -165,7 +155,8 @@ def now() -> str:
     return datetime.now().astimezone().isoformat(timespec="seconds")
 
 
-def _card(entry: Entry) -> str:
+def _facts(entry: Entry) -> list[str]:
+    """What a card says about its report."""
     facts = []
     if entry.segments is not None:
         facts.append(_counted(entry.segments, "segment"))
@@ -173,83 +164,9 @@ def _card(entry: Entry) -> str:
         facts.append(_counted(entry.classes, "class"))
     if entry.noise:
         facts.append(f"{entry.noise:,} in no class")
-    picture = (
-        f"<img src='{link(entry.thumbnail)}' alt='' loading='lazy'>" if entry.thumbnail else ""
-    )
-    folder, _, file = entry.name.rpartition("/")
-    where = f"<span class='folder'>{_shown(folder)}/</span>" if folder else ""
-    old = "" if entry.ok else f"<span class='old'>last good report, {_when(entry.made)}</span>"
-    return (
-        f"<a class='card' href='{link(entry.report)}'><span class='thumb'>{picture}</span>"
-        f"<span class='name'>{where}{_shown(file)}</span>"
-        f"<span class='facts'>{' · '.join(facts)}</span>{old}</a>"
-    )
-
-
-def _failure(entry: Entry) -> str:
-    links = []
-    if entry.failed:
-        links.append(f"<a href='{link(entry.failed)}'>notebook up to the failing cell</a>")
-    if entry.report:
-        links.append(f"<a href='{link(entry.report)}'>last good report, {_when(entry.made)}</a>")
-    tail = f"<span class='links'>{' · '.join(links)}</span>" if links else ""
-    return f"<li><b>{_shown(entry.name)}</b><span>{_shown(entry.error)}</span>{tail}</li>"
-
-
-def _when(made: str) -> str:
-    return _shown(made[:16].replace("T", " "))
-
-
-def _shown(text: str) -> str:
-    """Text for HTML; a file name that is no proper Unicode is shown as well as it can be."""
-    return escape(text.encode("utf-8", "replace").decode("utf-8"))
+    return facts
 
 
 def _counted(number: int, thing: str) -> str:
     plural = "es" if thing.endswith("s") else "s"
     return f"{number:,} {thing}{'' if number == 1 else plural}"
-
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src 'self' file:; \
-style-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="generator" content="samlab {version}">
-<title>{title}</title>
-<style>
-{style}
-</style>
-</head>
-<body>
-<header><h1>{title}</h1><p class="byline">{byline}</p>{settings}</header>
-<main>
-{body}
-</main>
-</body>
-</html>
-"""
-
-_STYLE = """
-.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(230px, 1fr)); gap: 1.4rem;
-  margin-top: 1.6rem; }
-.card { display: grid; gap: .15rem; color: inherit; text-decoration: none; align-content: start;
-  border-radius: 8px; }
-.card:hover .name, .card:focus-visible .name { color: #0072b2; text-decoration: underline; }
-.card:focus-visible { outline: 2px solid #0072b2; outline-offset: 4px; }
-.thumb { display: grid; place-items: center; aspect-ratio: 4 / 3; background: #f3f5f7;
-  border-radius: 8px; overflow: hidden; margin-bottom: .3rem; }
-.thumb img { width: 100%; height: 100%; object-fit: contain; }
-.name { font-weight: 600; overflow-wrap: anywhere; line-height: 1.3; }
-.folder { color: #667079; font-weight: 400; }
-.facts { color: #667079; font-size: .88rem; }
-.old, .failed b { color: #b3261e; font-size: .88rem; }
-.failed { list-style: none; padding: 0; margin: .8rem 0 0; display: grid; gap: .8rem; }
-.failed li { display: grid; gap: .1rem; border-left: 3px solid #b3261e;
-  padding: .1rem 0 .1rem .9rem; }
-.failed b { font-size: 1rem; overflow-wrap: anywhere; }
-.failed span { overflow-wrap: anywhere; max-width: 60rem; }
-.failed .links { font-size: .88rem; }
-"""

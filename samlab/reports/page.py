@@ -3,40 +3,11 @@
 from __future__ import annotations
 
 import re
-from html import escape
 from importlib.resources import files
 from typing import Any
 
-import samlab
 from samlab.errors import FormatError
-
-# The browser itself is told to load nothing: not only do we link nothing, a forgotten link in
-# someone's cell output stays dead. Plotly needs inline and generated code, and data pictures.
-_POLICY = (
-    "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; font-src data:; "
-    "script-src 'unsafe-inline' 'unsafe-eval' blob:; worker-src blob:; frame-src data: blob:"
-)
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="generator" content="samlab {version}">
-<title>{title}</title>
-<style>
-{style}
-</style>
-</head>
-<body>
-<header><h1>{title}</h1><p class="byline">{byline}</p></header>
-<main>
-{body}
-</main>
-</body>
-</html>
-"""
+from samlab.view.page import render
 
 
 def notebook_page(notebook: Any, title: str, byline: str = "") -> str:
@@ -74,13 +45,8 @@ def notebook_page(notebook: Any, title: str, byline: str = "") -> str:
     # The template's own links to scripts are left empty too, should a version of it use them.
     exporter.mathjax_url = exporter.require_js_url = exporter.jquery_url = ""
     body, _ = exporter.from_notebook_node(notebook)
-    page = _PAGE.format(
-        policy=_POLICY,
-        version=escape(samlab.__version__),
-        title=escape(title),
-        byline=escape(byline),
-        style=files("samlab.reports").joinpath("report.css").read_text(encoding="utf-8"),
-        body=body,
+    page = render(
+        "reports/report.html.j2", title=title, byline=byline, style=style("report"), body=body
     )
     loads = outside_loads(page)
     if loads:
@@ -89,6 +55,11 @@ def notebook_page(notebook: Any, title: str, byline: str = "") -> str:
             f"{', '.join(loads[:3])}. Embed it, for example as a data: address."
         )
     return page
+
+
+def style(name: str) -> str:
+    """A style sheet of this folder."""
+    return files("samlab.reports").joinpath(f"{name}.css").read_text(encoding="utf-8")
 
 
 _KEPT = {"display_data", "execute_result"}

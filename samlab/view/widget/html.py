@@ -7,37 +7,7 @@ import json
 from html import escape
 from typing import Any
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data: blob:; \
-style-src 'unsafe-inline'; script-src 'unsafe-inline'">
-<title>{title}</title>
-<style>
-{style}
-:root {{ color-scheme: {scheme}; }}
-body {{ margin: 0; background: var(--sl-page, #fff); }}
-#samlab {{ max-width: 1500px; margin: 0 auto; padding: {padding}; }}
-{dark}
-{css}
-</style>
-</head>
-<body>
-<div id="samlab"></div>
-<script type="application/json" id="samlab-data">{data}</script>
-<script type="module">
-{script}
-mountStatic(document.getElementById("samlab"), document.getElementById("samlab-data"));
-</script>
-</body>
-</html>
-"""
-
-_DARK = """@media (prefers-color-scheme: dark) {
-:root { --sl-page: #15181d; --sl-page-ink: #e4e7eb; --sl-page-accent: #5b9cf5; }
-}"""
+from samlab.view.page import render
 
 
 def pack(value: Any) -> Any:
@@ -81,16 +51,10 @@ def page(
         title: Title of the page; any text.
         inline: For a frame inside a report, which is on white: no margins, no dark theme.
     """
-    return _PAGE.format(
-        title=escape(title),
-        style="",
-        scheme="light" if inline else "light dark",
-        padding="0" if inline else "16px",
-        dark="" if inline else _DARK,
-        css=css,
-        data=script_json(state),
-        script=script,
-    )
+    return render(
+        "view/widget/widget.html.j2",
+        title=title, css=css, data=script_json(state), script=script, inline=inline,
+    )  # fmt: skip
 
 
 def frame(html: str, height: int, still: bytes = b"") -> str:

@@ -61,7 +61,5 @@ def test_a_file_system_without_locks_is_written_all_the_same(
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(
-        StorageError, match=r"Could not write '.*file/out/.writer': Not a directory"
-    ):
+    with pytest.raises(StorageError, match=r"Could not write '.*out/.writer': Not a directory"):
         WriterLock.take(tmp_path / "file" / "out")
