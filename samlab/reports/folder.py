@@ -25,8 +25,9 @@ from samlab.reports.index import (
     read_entries,
     write_index,
 )
+from samlab.reports.making import ask, report_worker
 from samlab.reports.notebook import check_parameters, failed_notebook, make_folder, report_notebook
-from samlab.reports.worker import Worker
+from samlab.worker import Worker
 
 Pictures: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]"
 
@@ -186,7 +187,7 @@ def _answers(
                 number = waiting.get_nowait()
             except queue.Empty:
                 break
-            answers.put((number, worker.ask(tasks[number])))
+            answers.put((number, ask(worker, tasks[number])))
         if not stop.is_set():
             worker.close()
 
@@ -196,7 +197,7 @@ def _answers(
         for i in range(jobs):
             own = Path(work, str(i))
             own.mkdir()
-            workers.append(Worker(own, threads))
+            workers.append(report_worker(own, threads))
         crew = [threading.Thread(target=serve, args=(w,), daemon=True) for w in workers]
         try:
             for member in crew:

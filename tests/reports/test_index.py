@@ -18,13 +18,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from samlab import worker as worker_module
 from samlab.errors import FormatError, InputError
-from samlab.reports import worker as report_worker
 from samlab.reports.folder import find_pictures, write_reports
 from samlab.reports.index import Entry, index_page, link, read_entries, write_index
+from samlab.reports.making import ask, report_worker
 from samlab.reports.page import outside_loads
 from samlab.reports.summary import MIME, read_summary
-from samlab.reports.worker import Worker
 from tests.reports.test_notebook import GOOD, ROOT, write_notebook
 
 SUMMARY = """
@@ -208,9 +208,9 @@ def is_running(process: int) -> bool:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_a_worker_that_is_ended_while_it_starts_does_not_outlive_it(tmp_path, monkeypatch):
-    worker = Worker(tmp_path, threads=1)
+    worker = report_worker(tmp_path, threads=1)
     end = threading.Thread(target=worker.kill)
-    started: list[subprocess.Popen[str]] = []
+    started: list[subprocess.Popen[bytes]] = []
     start = subprocess.Popen
 
     def slow_start(*arguments, **options):
@@ -219,13 +219,13 @@ def test_a_worker_that_is_ended_while_it_starts_does_not_outlive_it(tmp_path, mo
         started.append(start(*arguments, **options))
         return started[0]
 
-    monkeypatch.setattr(report_worker.subprocess, "Popen", slow_start)
+    monkeypatch.setattr(worker_module.subprocess, "Popen", slow_start)
     missing = str(tmp_path / "no.png")
     task = {"picture": missing, "report": f"{missing}.html", "thumbnail": f"{missing}.jpg"}
-    worker.ask({**task, "notebook": None, "parameters": {}})
+    ask(worker, {**task, "notebook": None, "parameters": {}})
     end.join()
     assert started[0].wait(timeout=60) == -signal.SIGKILL
-    assert "stopped before this one was begun" in worker.ask(task)["error"]
+    assert "stopped before this one was begun" in ask(worker, task)["error"]
     assert len(started) == 1
 
 

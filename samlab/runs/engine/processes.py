@@ -1,31 +1,27 @@
-"""One process for each device, each with a model of its own; this one gives out work and collects.
-
-The processes are started as `python -m samlab.runs.engine.device_worker` and spoken to through
-their standard input and output. Unlike multiprocessing's, they do not run the caller's script
-again, so that a script needs no `if __name__ == "__main__"`.
-"""
+"""A process for each device, each with a model of its own; this one gives out work and collects."""
 
 from __future__ import annotations
 
-import os
 import pickle
 import queue
-import subprocess
-import sys
 import threading
 from collections import Counter, deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import IO, Any
 
 from samlab.errors import InputError
 from samlab.pictures import Picture
 from samlab.runs.disk.cache import SegmentCache
 from samlab.runs.disk.shards import Outcome
+from samlab.runs.engine.cached import Remember
 from samlab.runs.engine.collect import RunError
+from samlab.runs.engine.job import Job
+from samlab.runs.engine.read_ahead import Loaded, load
 from samlab.runs.engine.work import Recipe
+from samlab.worker import NotPrepared, Worker, WorkerDied
 
 _RESTARTS = 3  # of the process of one device, before it is given up
 _BATCH = {"cpu": 1}  # pictures at once on a device; 8 elsewhere
@@ -59,9 +55,10 @@ class Crew:
             RunError: The processes cannot be started, or all of them died too often.
         """
         pool = _WorkPool(todo)
+        workers = [self._worker(device) for device in self.devices]
         threads = [
-            threading.Thread(target=self._serve, args=(device, pool), daemon=True)
-            for device in self.devices
+            threading.Thread(target=self._serve, args=(device, worker, pool), daemon=True)
+            for device, worker in zip(self.devices, workers, strict=True)
         ]
         for thread in threads:
             thread.start()
@@ -82,27 +79,27 @@ class Crew:
                 )
         finally:
             pool.stop()
+            for worker in workers:
+                worker.kill()
             for thread in threads:
                 thread.join(timeout=10)
 
-    def _serve(self, device: str | None, pool: _WorkPool) -> None:
+    def _worker(self, device: str | None) -> Worker:
+        recipe = replace(self.recipe, device=device)
+        try:
+            return Worker(prepared, recipe, self.cache, self.readers or 2)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise InputError(
+                f"What embed holds cannot be sent to another process ({error}). Name the "
+                "embedder, define it in a module, or use one device."
+            ) from error
+
+    def _serve(self, device: str | None, worker: Worker, pool: _WorkPool) -> None:
         """The thread that speaks with one device's process."""
         size = self.batch or _BATCH.get(str(device).split(":")[0], 8)
         try:
-            order = {
-                "recipe": replace(self.recipe, device=device),
-                "cache": self.cache,
-                "readers": self.readers,
-            }
-            try:
-                hello = pickle.dumps(order)
-            except (pickle.PicklingError, AttributeError, TypeError) as error:
-                raise InputError(
-                    f"What embed holds cannot be sent to another process ({error}). Name the "
-                    "embedder, define it in a module, or use one device."
-                ) from error
             for _ in range(1 + _RESTARTS):
-                if _talk(hello, pool, size):
+                if _talk(worker, pool, size):
                     break
         except BaseException as error:  # noqa: BLE001  the main thread raises it
             pool.results.put(error)
@@ -121,7 +118,6 @@ class _WorkPool:
         self._changed = threading.Condition(self._lock)
         self._stopped = False
         self.results: queue.Queue[Outcome | BaseException | None] = queue.Queue(maxsize=256)
-        self.processes: list[subprocess.Popen[bytes]] = []
         self.last_words = ""
 
     def take(self, size: int, *, wait: bool) -> list[Picture]:
@@ -181,74 +177,67 @@ class _WorkPool:
             return bool(self._again) or next(self._todo, None) is not None
 
     def stop(self) -> None:
-        """End all processes, whatever they are doing."""
+        """Give out nothing more; whoever waits to leave a result may leave it."""
         with self._lock:
             self._stopped = True
             self._changed.notify_all()
-        for process in self.processes:
-            with suppress(OSError):
-                process.kill()
         with suppress(queue.Empty):
             while True:
                 self.results.get_nowait()
 
 
-def _talk(hello: bytes, pool: _WorkPool, size: int) -> bool:
-    """Start a process and keep it busy; True at the end of all, False where it died by itself."""
-    with _start() as process:
-        pool.processes.append(process)
-        stdin, stdout = _pipes(process)
-        waiting: deque[list[Picture]] = deque()
-        try:
-            if pool.stopped:  # before it was known there, so that nobody ended it
+def _talk(worker: Worker, pool: _WorkPool, size: int) -> bool:
+    """Keep a process busy; True at the end of all, False where it died by itself."""
+    waiting: deque[list[Picture]] = deque()
+    try:
+        worker.start()  # and load the model
+        while True:
+            # Two batches at a time, so that it reads the next while it computes.
+            while len(waiting) < 2 and not (waiting and pool.alone(waiting[-1])):
+                group = pool.take(size, wait=not waiting)
+                if not group:
+                    break
+                waiting.append(group)
+                worker.send(group)
+            if not waiting:
+                worker.close()
                 return True
-            stdin.write(hello)
-            stdin.flush()
-            _answer(stdout)  # the model is loaded
-            while True:
-                # Two batches at a time, so that it reads the next while it computes.
-                while len(waiting) < 2 and not (waiting and pool.alone(waiting[-1])):
-                    group = pool.take(size, wait=not waiting)
-                    if not group:
-                        break
-                    waiting.append(group)
-                    pickle.dump(group, stdin)
-                    stdin.flush()
-                if not waiting:
-                    return True
-                outcomes = _answer(stdout)
-                waiting.popleft()
-                pool.done(outcomes)
-        except (EOFError, OSError, pickle.UnpicklingError):
-            process.kill()
-            code = process.wait()
-            pool.died(list(waiting), f"The process working on it ended with code {code}.")
-            return pool.stopped
-        finally:
-            with suppress(OSError):
-                stdin.close()
-            process.kill()
+            outcomes = worker.receive()
+            waiting.popleft()
+            pool.done(outcomes)
+    except NotPrepared as error:
+        raise RunError(f"A process of the run could not start: {error}") from error
+    except WorkerDied as death:
+        pool.died(list(waiting), f"The process working on it {death}.")
+        return pool.stopped
 
 
-def _answer(stdout: IO[bytes]) -> Any:
-    """What the process says; an exception of its own is raised here."""
-    answer = pickle.load(stdout)
-    if isinstance(answer, BaseException):
-        raise RunError(f"A process of the run could not start: {answer}") from answer
-    return answer
+# -- in the process -------------------------------------------------------------------------------
 
 
-def _start() -> subprocess.Popen[bytes]:
-    path = os.pathsep.join(p or os.getcwd() for p in sys.path)
-    return subprocess.Popen(
-        [sys.executable, "-m", "samlab.runs.engine.device_worker"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": path},
-    )
+def prepared(
+    recipe: Recipe, cache: SegmentCache | None, readers: int
+) -> Callable[[Iterator[list[Picture]]], Iterator[list[Outcome]]]:
+    """Load the model; returns what turns batches of pictures into their outcomes."""
+    work = recipe.build()
+    job = Job(work, None if cache is None else Remember(cache, work.settings))
+
+    def outcomes(requests: Iterator[list[Picture]]) -> Iterator[list[Outcome]]:
+        batches: queue.Queue[list[Future[Loaded]] | None] = queue.Queue()
+        pool = ThreadPoolExecutor(readers)
+        threading.Thread(target=_read, args=(requests, batches, pool), daemon=True).start()
+        while (batch := batches.get()) is not None:
+            yield list(job.of_group([future.result() for future in batch]))
+
+    return outcomes
 
 
-def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
-    if process.stdin is None or process.stdout is None:
-        raise RunError("A process of the run was started without pipes.")
-    return process.stdin, process.stdout
+def _read(
+    requests: Iterator[list[Picture]],
+    batches: queue.Queue[list[Future[Loaded]] | None],
+    pool: ThreadPoolExecutor,
+) -> None:
+    """Begin to read the pictures of each batch as soon as it is asked for."""
+    for pictures in requests:
+        batches.put([pool.submit(load, picture) for picture in pictures])
+    batches.put(None)

@@ -19,6 +19,7 @@ from samlab.runs.engine.progress import ProgressBar
 from samlab.runs.engine.work import Recipe
 from samlab.runs.folder import missing
 from samlab.runs.results import Run, open_run
+from samlab.worker import Worker
 from tests.runs.light import SETTINGS, LightRecipe, make_pictures, run_light, tables_of
 
 
@@ -82,8 +83,8 @@ def test_processes_that_die_all_the_time_stop_the_run(pictures, tmp_path, monkey
 
 def test_stopping_ends_the_processes_and_starts_no_others(pictures, monkeypatch) -> None:
     started: list[subprocess.Popen[bytes]] = []
-    start = processes._start
-    monkeypatch.setattr(processes, "_start", lambda: started.append(start()) or started[-1])
+    start = Worker._popen
+    monkeypatch.setattr(Worker, "_popen", lambda own: started.append(start(own)) or started[-1])
     outcomes = Crew(LightRecipe(), ["cpu", "cpu"], batch=2).outcomes(iter(list_pictures(pictures)))
     next(outcomes)
     outcomes.close()  # waits for the threads, which wait for the processes
