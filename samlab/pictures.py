@@ -1,4 +1,4 @@
-"""Which pictures a run is about: a folder, a list, a glob or a generator becomes `Picture`s."""
+"""What a picture file is, and which are meant by a folder, a list, a glob or a generator."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -20,9 +20,52 @@ from samlab.images import read_image
 PathLike: TypeAlias = "str | os.PathLike[str]"
 Pictures: TypeAlias = "PathLike | Iterable[PathLike] | Mapping[str, PathLike]"
 
-#: Files in a folder that are taken for pictures; name others in a list.
+#: Endings of the files in a folder that are taken for pictures; name others in a list.
 SUFFIXES = {".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm"}
 SUFFIXES |= {".tif", ".tiff", ".webp"}
+
+
+def is_picture(path: PathLike) -> bool:
+    """Whether a file in a folder is taken for a picture: by its ending, and unless it is hidden.
+
+    Example:
+        >>> is_picture("a/b.JPG"), is_picture("a/.b.jpg"), is_picture("a/b.txt")
+        (True, False, False)
+    """
+    name = PurePath(path).name
+    return not name.startswith(".") and PurePath(name).suffix.lower() in SUFFIXES
+
+
+def pictures_in(folder: PathLike, *, leave_out: PathLike | None = None) -> list[str]:
+    """The pictures in a folder and in those below it, which is what a folder means everywhere.
+
+    Hidden files and folders are not searched, nor are results of a run (known by their run.json).
+    Links to folders are followed, once each.
+
+    Args:
+        folder: Where.
+        leave_out: A folder inside it that is not searched, such as the one for results.
+
+    Returns:
+        Paths relative to the folder, with `/`, sorted.
+    """
+    root = os.fspath(folder)
+    seen = {os.path.realpath(root)}
+    if leave_out is not None:
+        seen.add(os.path.realpath(leave_out))
+    names: list[str] = []
+    for place, below, files in os.walk(root, followlinks=True):
+        fresh = []
+        for name in sorted(below):
+            whole = os.path.join(place, name)
+            real = os.path.realpath(whole)
+            results = os.path.exists(os.path.join(whole, "run.json"))
+            if not (name.startswith(".") or results or real in seen):
+                seen.add(real)
+                fresh.append(name)
+        below[:] = fresh
+        names += [_relative(os.path.join(place, name), root) for name in files if is_picture(name)]
+    return sorted(names)
 
 
 @dataclass(frozen=True)
@@ -152,7 +195,8 @@ def _from_name(name: str) -> PictureList:
         return _from_url(name)
     name = os.path.expanduser(name.removeprefix("file://"))
     if os.path.isdir(name):
-        return _known(_walk(name), f"the folder '{name}'")
+        pairs = [(below, os.path.join(name, below)) for below in pictures_in(name)]
+        return _known(pairs, f"the folder '{name}'")
     if os.path.exists(name):
         return _known([(PurePath(name).name, name)], name)
     if glob.has_magic(name):
@@ -169,36 +213,12 @@ def _from_url(url: str) -> PictureList:
     filesystem, root = url_to_fs(url)
     scheme = url.split("://")[0]
     found = sorted(map(str, filesystem.find(root)))
-    kept = [path for path in found if Path(path).suffix.lower() in SUFFIXES]
+    kept = [path for path in found if is_picture(path)]
     whole = {path: f"{scheme}://{path.lstrip('/')}" for path in kept}
     if scheme == "memory":
         whole = {path: f"memory://{path}" for path in kept}
     pairs = [(path.removeprefix(root).lstrip("/") or path, whole[path]) for path in kept]
     return _known(pairs, f"'{url}'")
-
-
-def _walk(root: str) -> list[tuple[str, str]]:
-    """Names and paths below a folder; links to folders are followed, once each.
-
-    Results of a run that lie below the pictures (known by their run.json) are not taken.
-    """
-    pairs: list[tuple[str, str]] = []
-    seen = {os.path.realpath(root)}
-    for folder, below, files in os.walk(root, followlinks=True):
-        fresh = []
-        for name in sorted(below):
-            whole = os.path.join(folder, name)
-            real = os.path.realpath(whole)
-            results = os.path.exists(os.path.join(whole, "run.json"))
-            if not (name.startswith(".") or results or real in seen):
-                seen.add(real)
-                fresh.append(name)
-        below[:] = fresh
-        for name in files:
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES:
-                path = os.path.join(folder, name)
-                pairs.append((_relative(path, root), path))
-    return sorted(pairs)
 
 
 def _fixed_part(pattern: str) -> str:

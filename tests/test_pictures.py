@@ -9,11 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from samlab.errors import ImageError, InputError
-from samlab.pictures import Picture, list_pictures, read_picture
+from samlab.formats.yolo import read_yolo
+from samlab.pictures import Picture, list_pictures, pictures_in, read_picture
+from samlab.reports.folder import find_pictures
 from samlab.runs.engine.fingerprint import fingerprint
 from samlab.runs.engine.read_ahead import read_ahead
+from samlab.view.annotate.queue import Queue
 from tests.runs.light import make_pictures
 
 
@@ -149,3 +153,29 @@ def test_fingerprints_follow_the_contents() -> None:
     assert fingerprint(a) != fingerprint({**a, "z": Thing(np.zeros(2))})
     assert fingerprint([1, 2]) != fingerprint([12])
     assert fingerprint(np.arange(4)) != fingerprint(np.arange(4).reshape(2, 2))
+
+
+def test_everybody_takes_the_same_files_for_pictures(tmp_path) -> None:
+    """Runs, reports, the annotator and the readers of labels."""
+    folder, labels = tmp_path / "pictures", tmp_path / "labels"
+    (folder / "sub" / ".thumbnails").mkdir(parents=True)
+    (folder / "run" / "pictures").mkdir(parents=True)
+    (folder / "run" / "run.json").write_text("{}")
+    labels.mkdir()
+    (labels / "classes.txt").write_text("thing\n")
+    pixels = Image.new("RGB", (8, 6))
+    taken = ["a.JPG", "b.jfif", "sub/c.pgm", "sub/d.tiff"]
+    others = ["sub/.thumbnails/e.png", ".f.png", "run/pictures/g.png", "h.ico", "i.eps"]
+    for name in [*taken, *others]:
+        pixels.save(folder / name)
+    (folder / "notes.txt").write_text("no picture")
+    for name in [*taken, *others]:
+        text = labels / Path(name).with_suffix(".txt")
+        text.parent.mkdir(parents=True, exist_ok=True)
+        text.write_text("0 .5 .5 .4 .4\n")
+    assert pictures_in(folder) == taken
+    assert [picture.image_id for picture in list_pictures(folder)] == taken
+    assert list(find_pictures(folder)[1]) == taken
+    assert Queue(folder).names == taken
+    assert [image.name for image in read_yolo(labels, folder)] == taken
+    assert pictures_in(folder, leave_out=folder / "sub") == taken[:2]

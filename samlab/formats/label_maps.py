@@ -28,8 +28,8 @@ from samlab.formats.labelled import LabelledImages, RawObject, Reading
 from samlab.formats.untrusted import image_folder
 from samlab.masks import Rle
 from samlab.palette import class_colors
+from samlab.pictures import is_picture
 
-PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"}
 _LARGEST = 65535  # of a 16-bit PNG
 _EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
 
@@ -75,9 +75,7 @@ def read_label_maps(
     if not files:
         raise FormatError(f"Expected a folder with label maps as PNG, found none at '{folder}'.")
     pictures = {
-        path.stem: path.name
-        for path in sorted(image_folder(images).iterdir())
-        if path.suffix.lower() in PICTURES
+        path.stem: path.name for path in sorted(image_folder(images).iterdir()) if is_picture(path)
     }
     reading = Reading(folder, images)
     for file in files:

@@ -28,11 +28,12 @@ from samlab.formats.gather import (
     gather,
     report,
 )
-from samlab.formats.label_maps import PICTURES, names_by_number
+from samlab.formats.label_maps import names_by_number
 from samlab.formats.labelled import LabelledImages, RawObject, Reading, picture_size
 from samlab.formats.polygons import check_tolerance, fill_pixels, pixel_polygon
 from samlab.formats.untrusted import image_folder, inside
 from samlab.masks import Rle
+from samlab.pictures import pictures_in
 
 YAML = {".yaml", ".yml"}
 _NAMES = ("data.yaml", "dataset.yaml", "classes.txt")
@@ -81,7 +82,7 @@ def read_yolo(
     reading = Reading(source, folder)
     used: set[Path] = set()
     bare = 0
-    for name in _pictures(folder):
+    for name in pictures_in(folder):
         file = _label_file(folder, root, name, by_yaml)
         objects: list[RawObject] = []
         if file is not None and file.is_file():
@@ -141,11 +142,6 @@ def _classes_of(source: Path) -> Path:
         "folders above, found none. Pass classes= a file with one name per line, or a list "
         "(--classes on the command line)."
     )
-
-
-def _pictures(folder: Path) -> list[str]:
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in PICTURES)
-    return sorted(path.relative_to(folder).as_posix() for path in found)
 
 
 def _beside(folder: Path) -> Path:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 import numpy as np
-from PIL import Image
 
 from samlab.errors import ImageError, InputError
 from samlab.images import read_image
+from samlab.pictures import pictures_in
 
 Status: TypeAlias = Literal["new", "begun", "done", "broken"]
 
@@ -84,14 +84,9 @@ def _in_folder(folder: Path, skip: Path | None) -> tuple[Path, list[Path]]:
     if not folder.is_dir():
         what = "is a file: pass it in a list" if folder.exists() else "does not exist"
         raise InputError(f"Expected a folder of pictures or a list of files, '{folder}' {what}.")
-    endings = set(Image.registered_extensions())
-    root, away = folder.resolve(), None if skip is None else skip.resolve()
-    files = []
-    for path in sorted(root.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
-        inside = away is not None and away != root and path.is_relative_to(away)
-        if not hidden and not inside and path.suffix.lower() in endings and path.is_file():
-            files.append(path)
+    root = folder.resolve()
+    away = None if skip is None or skip.resolve() == root else skip
+    files = [root / name for name in pictures_in(root, leave_out=away)]
     if not files:
         raise InputError(f"Expected pictures in the folder '{folder}', found none.")
     return root, files
