@@ -215,3 +215,8 @@ def _inner_edges(index: np.ndarray) -> np.ndarray:
     edge[:, 1:] |= right
     edge[:, :-1] |= right
     return edge & (index >= 0)
+
+
+def still_scale(pixels: np.ndarray, longest: int = 1000) -> float:
+    """How much to shrink a picture so that its longer side is at most `longest`."""
+    return min(1.0, longest / max(pixels.shape[:2]))

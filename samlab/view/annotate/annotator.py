@@ -22,9 +22,9 @@ from samlab.view.annotate.proposals import Bank, Limits
 from samlab.view.annotate.queue import Queue
 from samlab.view.annotate.session import Session, Stage, told_error
 from samlab.view.annotate.state import Mask
-from samlab.view.overlay import overlay
+from samlab.view.overlay import overlay, still_scale
 from samlab.view.scene import scene
-from samlab.view.widget import Bench, colors, still_scale
+from samlab.view.widget import BaseWidget, colors
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _SHOWN = 60  # pictures in the strip below
 
 
-class Annotator(Bench):
+class Annotator(BaseWidget):
     """See `annotate`.
 
     Attributes:

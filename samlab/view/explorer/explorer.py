@@ -18,9 +18,9 @@ from samlab.latent.projection import project
 from samlab.segments import Segments
 from samlab.view.explorer.places import checked_points, principal_axes, umap_later
 from samlab.view.explorer.tuning import Settings, Tuning, vectors_for
-from samlab.view.overlay import overlay
+from samlab.view.overlay import overlay, still_scale
 from samlab.view.scene import scene
-from samlab.view.widget import Bench, colors, still_scale
+from samlab.view.widget import BaseWidget, colors
 
 _METRICS = (("cosine", "cosine"), ("euclidean", "euclidean"))
 _METHODS = (("dbscan", "DBSCAN"), ("hdbscan", "HDBSCAN"))
@@ -45,7 +45,7 @@ _COMMAND = "-p eps {eps} -p min_samples {min_samples} -p metric {metric} -p meth
 _TEMPLATES = {"Python": _CODE, "Parameters cell": _CELL, "papermill options": _COMMAND}
 
 
-class Explorer(Bench):
+class Explorer(BaseWidget):
     """See `explore`.
 
     Attributes:

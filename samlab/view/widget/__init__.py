@@ -1,4 +1,4 @@
-"""What every widget stands on: the base class, the canvas, the page it is written to."""
+"""What every widget stands on: the base class, the script, the page it is written to."""
 
 import lazy_loader
 

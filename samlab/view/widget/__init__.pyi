@@ -1,3 +1,2 @@
-from .base import Bench as Bench
+from .base import BaseWidget as BaseWidget
 from .base import colors as colors
-from .canvas import still_scale as still_scale

@@ -30,9 +30,10 @@ from samlab.view.scene import jpeg
 from samlab.view.widget import html
 
 _SCRIPTS = (
-    "widget/dom", "widget/rle", "widget/raster", "widget/labels", "widget/canvas", "explorer/map",
-    "explorer/curve", "explorer/table", "widget/single", "explorer/settings", "explorer/split",
-    "explorer/explorer", "probe", "prompting", "prompter", "annotate/annotator", "widget/mount",
+    "widget/dom", "widget/rle", "widget/raster", "widget/labels", "canvas/canvas", "explorer/map",
+    "explorer/curve", "explorer/table", "canvas/widget", "explorer/settings", "explorer/split",
+    "explorer/explorer", "probe/probe", "prompter/prompting", "prompter/prompter",
+    "annotate/annotator", "widget/mount",
 )  # fmt: skip
 _VIEW = Path(__file__).parents[1]
 
@@ -79,7 +80,7 @@ def has_front_end() -> bool:
     return re.search(r"_\d+_\d+$", str(message)) is None
 
 
-class Bench(anywidget.AnyWidget):
+class BaseWidget(anywidget.AnyWidget):
     """Base class of samlab's widgets; see the module's docstring."""
 
     _esm = script() + "\nexport default { render };\n"

@@ -17,9 +17,9 @@ from PIL import Image
 from samlab import masks
 from samlab.errors import InputError
 from samlab.segments import Segments
+from samlab.view.canvas.canvas import Canvas
 from samlab.view.scene import scene
 from samlab.view.widget import base as widget
-from samlab.view.widget.canvas import Canvas
 
 
 def node_path() -> str | None:

@@ -17,9 +17,9 @@ from samlab.latent.embed import PatchFeatures
 from samlab.latent.similarity import nearest, similar, similarity
 from samlab.latent.vectors import unit, vectors_of
 from samlab.segments import Segments
-from samlab.view.overlay import heat_overlay, overlay
+from samlab.view.overlay import heat_overlay, overlay, still_scale
 from samlab.view.scene import scene
-from samlab.view.widget import Bench, colors, still_scale
+from samlab.view.widget import BaseWidget, colors
 
 Pictures: TypeAlias = "Mapping[str, ImageLike] | Callable[[str], ImageLike]"
 
@@ -28,7 +28,7 @@ THUMB = 64
 MOST_THUMBS = 1600
 
 
-class Probe(Bench):
+class Probe(BaseWidget):
     """See `probe`.
 
     Attributes:

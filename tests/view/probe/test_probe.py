@@ -13,7 +13,7 @@ import samlab
 from samlab import masks
 from samlab.errors import InputError
 from samlab.segments import Segments
-from samlab.view.probe import THUMB, _patches, probe
+from samlab.view.probe.widget import THUMB, _patches, probe
 from tests.view.widget.test_canvas import needs_node, run_js
 
 

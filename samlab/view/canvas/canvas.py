@@ -9,12 +9,12 @@ import traitlets
 
 from samlab.images import ImageLike, read_image
 from samlab.segments import Segments
-from samlab.view.overlay import overlay
+from samlab.view.overlay import overlay, still_scale
 from samlab.view.scene import scene
-from samlab.view.widget.base import Bench, colors
+from samlab.view.widget.base import BaseWidget, colors
 
 
-class Canvas(Bench):
+class Canvas(BaseWidget):
     """A picture with its segments, coloured by class.
 
     Hovering tells what a segment is; a click selects it, a second click the one around it, Shift
@@ -65,8 +65,3 @@ class Canvas(Bench):
 
     def __repr__(self) -> str:
         return f"Canvas({self._segments!r})"
-
-
-def still_scale(pixels: np.ndarray, longest: int = 1000) -> float:
-    """How much to shrink a picture so that its longer side is at most `longest`."""
-    return min(1.0, longest / max(pixels.shape[:2]))

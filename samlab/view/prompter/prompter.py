@@ -15,9 +15,9 @@ import traitlets
 from samlab.errors import InputError
 from samlab.images import ImageLike, read_image
 from samlab.segments import Segments
-from samlab.view.overlay import overlay
+from samlab.view.overlay import overlay, still_scale
 from samlab.view.scene import scene
-from samlab.view.widget import Bench, colors, still_scale
+from samlab.view.widget import BaseWidget, colors
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
@@ -116,7 +116,7 @@ def checked_prompt(
     return coords, array[:, 2].astype(np.int64), corners
 
 
-class Prompter(Bench):
+class Prompter(BaseWidget):
     """See `prompt`.
 
     Attributes:

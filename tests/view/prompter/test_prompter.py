@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from samlab import masks
 from samlab.errors import InputError
-from samlab.view.prompter import Prompter, Proposal, checked_prompt, prompt
+from samlab.view.prompter.prompter import Prompter, Proposal, checked_prompt, prompt
 
 INSIDE = (103, 52)
 

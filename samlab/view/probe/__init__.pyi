@@ -1,0 +1,2 @@
+from .widget import Probe as Probe
+from .widget import probe as probe

@@ -1,0 +1,4 @@
+from .prompter import Prompter as Prompter
+from .prompter import Proposal as Proposal
+from .prompter import prompt as prompt
+from .prompter import propose as propose
