@@ -8,6 +8,7 @@ PYTEST_ARGS ?= -n auto --dist loadgroup
 BIN := .venv/bin
 READY := .venv/.samlab-ready
 READY_TEST := .venv/.samlab-ready-for-tests
+READY_NODE := node_modules/.samlab-ready
 
 .DEFAULT_GOAL := help
 
@@ -23,18 +24,19 @@ lab: $(READY)  ## open JupyterLab on the notebooks
 test: $(READY_TEST)  ## run the tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-lint: $(READY_TEST)  ## ruff, mypy and the order of imports
+lint: $(READY_TEST) $(READY_NODE)  ## ruff, mypy and the order of imports; eslint and tsc for the JavaScript
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	npm run --silent lint
 
 weights: $(READY)  ## train the embedded model anew (about two hours on two cores)
 	$(BIN)/python -m pip install -e ".[train]"
 	$(BIN)/python -m training
 
 clean:  ## remove the environment and what the other targets wrote
-	rm -rf .venv out build *.egg-info
+	rm -rf .venv node_modules out build *.egg-info
 
 # torch and torchvision first and together, so that the resolver takes a pair that fits.
 $(READY): pyproject.toml
@@ -46,6 +48,11 @@ $(READY): pyproject.toml
 
 $(READY_TEST): $(READY) pyproject.toml
 	$(BIN)/python -m pip install --quiet -e ".[test]"
+	@touch $@
+
+# Checkers for the JavaScript; the package itself needs no node.
+$(READY_NODE): package.json package-lock.json
+	npm ci --silent --no-audit --no-fund
 	@touch $@
 
 .PHONY: help demo lab test lint weights clean

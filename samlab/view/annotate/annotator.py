@@ -20,7 +20,7 @@ from samlab.segments import Segments
 from samlab.view.annotate.journal import Journal
 from samlab.view.annotate.proposals import Bank, Limits
 from samlab.view.annotate.queue import Queue
-from samlab.view.annotate.session import Session, Stage, told_error
+from samlab.view.annotate.session import Session, Stage, error_text
 from samlab.view.annotate.state import Mask
 from samlab.view.overlay import overlay, still_scale
 from samlab.view.scene import scene
@@ -140,7 +140,7 @@ class Annotator(BaseWidget):
 
         open_ones = len(self.session.queue) - len(self.session.annotations.done)
         with tqdm(total=open_ones, unit="picture", disable=open_ones == 0) as bar:
-            finished = self.session.run(told=lambda done, total: bar.update())
+            finished = self.session.run(progress=lambda done, total: bar.update())
         self._show()
         return finished
 
@@ -161,7 +161,7 @@ class Annotator(BaseWidget):
                 height, width = session.pixels.shape[:2]
                 nothing = Segments(image_size=(height, width))
                 self.picture = {
-                    "name": session.name, "place": self._shown,
+                    "name": session.name, "index": self._shown,
                     "scene": scene(nothing, session.pixels),
                 }  # fmt: skip
                 self._prepare()
@@ -196,12 +196,12 @@ class Annotator(BaseWidget):
         first = max(0, min((session.at or 0) - _SHOWN // 2, len(names) - _SHOWN))
         rows = [
             {
-                "place": place, "name": names[place], "here": place == session.at,
-                "status": session.queue.status(names[place], state.done, begun),
-                "why": session.queue.broken.get(names[place], ""),
-                "count": len(state.masks(names[place], "kept")),
+                "index": index, "name": names[index], "here": index == session.at,
+                "status": session.queue.status(names[index], state.done, begun),
+                "why": session.queue.broken.get(names[index], ""),
+                "count": len(state.masks(names[index], "kept")),
             }
-            for place in range(first, min(first + _SHOWN, len(names)))
+            for index in range(first, min(first + _SHOWN, len(names)))
         ]  # fmt: skip
         return {
             "done": len(set(state.done) & set(names)), "total": len(names), "rows": rows,
@@ -213,12 +213,12 @@ class Annotator(BaseWidget):
         name = self.session.name
         if self.session.at is None:
             self.status = "empty"
-        elif self.session.workshop.is_ready(name) and not self._to_fill(name):
+        elif self.session.encoder.is_ready(name) and not self._to_fill(name):
             self.status = "ready"
             self._prefetch()
         elif self._live:
             self.status = "encoding"
-            self.session.workshop.start(name, lambda error: self._prepared(name, error))
+            self.session.encoder.start(name, lambda error: self._prepared(name, error))
         else:
             self.status = "ready"  # encoded when something is asked
 
@@ -233,7 +233,7 @@ class Annotator(BaseWidget):
         if name != self.session.name:
             return  # somebody went on in the meantime
         if error is not None:
-            self.session.note = told_error(error)
+            self.session.note = error_text(error)
         self._show()
         self.status = "ready" if error is None else "failed"
         self._prefetch()
@@ -244,8 +244,8 @@ class Annotator(BaseWidget):
         following = queue.following(self.session.at or 0, done)
         if self._live and following is not None:
             name = queue.names[following]
-            if not self.session.workshop.is_ready(name):
-                self.session.workshop.start(name, lambda error: None)
+            if not self.session.encoder.is_ready(name):
+                self.session.encoder.start(name, lambda error: None)
 
     def _to_fill(self, name: str) -> bool:
         state = self.session.annotations
@@ -299,7 +299,7 @@ class Annotator(BaseWidget):
         self.session.rename(int(content["label"]), str(content["name"]))
 
     def _do_open(self, content: dict[str, Any]) -> None:
-        self.session.open(int(content["place"]))
+        self.session.open(int(content["index"]))
 
     def _do_go(self, content: dict[str, Any]) -> None:
         self.session.step(1 if content["step"] > 0 else -1)
@@ -332,15 +332,17 @@ class Annotator(BaseWidget):
         session = self.session
         before = len(session.annotations.classes)
         try:
-            finished = session.run(told=lambda done, total: self._show(), stop=self._stop.is_set)
-            session.note = " ".join([session.note, self._told_run(finished, before)]).strip()
+            finished = session.run(
+                progress=lambda done, total: self._show(), stop=self._stop.is_set
+            )
+            session.note = " ".join([session.note, self._run_summary(finished, before)]).strip()
         except Exception as error:  # noqa: BLE001 (a thread has no one else to tell)
-            self.session.note = told_error(error)
+            self.session.note = error_text(error)
         finally:
             self.running = False
             self._show()
 
-    def _told_run(self, finished: int, classes_before: int) -> str:
+    def _run_summary(self, finished: int, classes_before: int) -> str:
         """What a run without a person has come to."""
         state = self.session.annotations
         if self._stop.is_set():

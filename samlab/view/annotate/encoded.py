@@ -1,4 +1,4 @@
-"""Pictures made ready for prompts: read and encoded, beside the notebook's other work."""
+"""Pictures made ready for prompts: read and encoded, in the background."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _KEPT = 3  # encoded pictures: the one before, this one, the next one
 
 
 @dataclass
-class Ready:
+class EncodedPicture:
     """A picture that can be prompted.
 
     Attributes:
@@ -42,7 +42,7 @@ class Ready:
         return self._decoder
 
 
-class Workshop:
+class PictureEncoder:
     """Loads the model on first use and keeps the last few pictures encoded.
 
     Args:
@@ -53,7 +53,7 @@ class Workshop:
     def __init__(self, sam: Sam | str | Path, read: Callable[[str], np.ndarray]) -> None:
         self._sam = sam
         self._read = read
-        self._ready: OrderedDict[str, Ready] = OrderedDict()
+        self._encoded: OrderedDict[str, EncodedPicture] = OrderedDict()
         self._busy = threading.RLock()
 
     def sam(self) -> Sam:
@@ -67,22 +67,22 @@ class Workshop:
 
     def is_ready(self, name: str) -> bool:
         """Whether a picture can be prompted at once."""
-        return name in self._ready
+        return name in self._encoded
 
-    def get(self, name: str) -> Ready:
+    def get(self, name: str) -> EncodedPicture:
         """A picture ready for prompts; encoded now, where it is not."""
-        found = self._ready.get(name)
+        found = self._encoded.get(name)
         if found is not None:
             return found
         with self._busy:
-            if name not in self._ready:
+            if name not in self._encoded:
                 from samlab.sam.fast import encode
 
                 pixels = self._read(name)
-                self._ready[name] = Ready(pixels, encode(pixels, self.sam()))
-                while len(self._ready) > _KEPT:
-                    self._ready.popitem(last=False)
-            return self._ready[name]
+                self._encoded[name] = EncodedPicture(pixels, encode(pixels, self.sam()))
+                while len(self._encoded) > _KEPT:
+                    self._encoded.popitem(last=False)
+            return self._encoded[name]
 
     def start(self, name: str, then: Callable[[Exception | None], None]) -> None:
         """Make a picture ready in the background, then call `then` with None or the error."""

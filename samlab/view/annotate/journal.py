@@ -2,7 +2,7 @@
 
 Nothing that was done is lost when the kernel is killed: a line that was cut short is the act that
 was never confirmed, and is taken off when the journal is opened again. What a damaged disk does to
-other lines is the matter of annotation_replay.py.
+other lines is the matter of replay.py.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Journal:
             after = self.annotations.last
             change = self.annotations.apply(act)
             try:
-                self._append({**_whole(act, change), "after": after})
+                self._append({**_self_contained(act, change), "after": after})
             except (OSError, InputError) as error:
                 self._revert(act)
                 if isinstance(error, InputError):
@@ -100,16 +100,16 @@ class Journal:
     def _replay(self) -> int:
         """Read all lines; returns the size of the file without a last line cut short."""
         data = self.path.read_bytes()
-        whole = data.rfind(b"\n") + 1
-        self.annotations, damage = replayed(data[:whole], self.path)
-        self.note, self.lost_names = damage.told(self.path), damage.lost_names(self.annotations)
-        if whole < len(data):
+        complete = data.rfind(b"\n") + 1
+        self.annotations, damage = replayed(data[:complete], self.path)
+        self.note, self.lost_names = damage.summary(self.path), damage.lost_names(self.annotations)
+        if complete < len(data):
             with self.path.open("r+b") as file:
-                file.truncate(whole)
-        return whole
+                file.truncate(complete)
+        return complete
 
 
-def _whole(act: Act, change: Change) -> Act:
+def _self_contained(act: Act, change: Change) -> Act:
     """The act with its number and the ids of its new masks, so that a line stands for itself."""
     if act["act"] in ("undo", "redo"):
         return act

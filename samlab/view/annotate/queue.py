@@ -46,7 +46,7 @@ class Queue:
         return self.root / name
 
     def read(self, name: str) -> np.ndarray:
-        """The picture, uint8 RGB (H, W, 3); where that fails it is remembered as broken.
+        """The picture, uint8 RGB (H, W, 3); where that fails it is listed as broken.
 
         Raises:
             ImageError: It cannot be read.
@@ -60,15 +60,15 @@ class Queue:
         return pixels
 
     def following(self, at: int, done: Iterable[str], step: int = 1) -> int | None:
-        """The next picture that is neither finished nor broken, from the place `at` on; or None.
+        """The next picture that is neither finished nor broken, from index `at` on; or None.
 
         Looked for to the end and then from the beginning; `at` itself comes last.
         """
         closed = {*done, *self.broken}
         for i in range(1, len(self) + 1):
-            place = (at + step * i) % len(self)
-            if self.names[place] not in closed:
-                return place
+            index = (at + step * i) % len(self)
+            if self.names[index] not in closed:
+                return index
         return None
 
     def status(self, name: str, done: Iterable[str], begun: Iterable[str]) -> Status:
@@ -95,5 +95,5 @@ def _in_folder(folder: Path, skip: Path | None) -> tuple[Path, list[Path]]:
 def _listed(files: Sequence[Path]) -> tuple[Path, list[Path]]:
     if not files:
         raise InputError("Expected at least one picture, got an empty list.")
-    whole = list(dict.fromkeys(file.absolute() for file in files))
-    return Path(os.path.commonpath([file.parent for file in whole])), whole
+    absolute = list(dict.fromkeys(file.absolute() for file in files))
+    return Path(os.path.commonpath([file.parent for file in absolute])), absolute

@@ -2,7 +2,7 @@
 
 A kernel that is killed damages nothing but the last line. A full disk, a failing one, a power cut
 or an editor may damage any. Then all other lines are to mean what they meant: each has a checksum,
-and tells which act it came after (annotation_state.py).
+and tells which act it came after (state.py).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Damage:
         """The classes that still have no name."""
         return tuple(i for i in sorted(self.labels) if state.classes[i] == lost_name(i))
 
-    def told(self, path: Path) -> str:
+    def summary(self, path: Path) -> str:
         """A sentence for a person, "" where there is nothing to tell."""
         if self.lines:
             images = [f"'{image}'" for image in dict.fromkeys(self.images)]

@@ -12,7 +12,7 @@ import numpy as np
 
 from samlab.errors import ImageError, InputError, SamlabError
 from samlab.segments import Segments
-from samlab.view.annotate.encoded import Workshop
+from samlab.view.annotate.encoded import PictureEncoder
 from samlab.view.annotate.journal import Journal
 from samlab.view.annotate.proposals import Bank, Limits, found_masks, rounded
 from samlab.view.annotate.queue import Queue
@@ -39,7 +39,7 @@ class Session:
         limits: What is taken, asked about and left alone.
 
     Attributes:
-        at: The place in the queue; None where no picture can be read.
+        at: Index in the queue; None where no picture can be read.
         note: A sentence about what happened last, "" where nothing needs saying.
     """
 
@@ -58,7 +58,7 @@ class Session:
             raise InputError(f"Expected a stage out of {', '.join(STAGES)}; got {stage!r}.")
         self.queue, self.journal, self.stage = queue, journal, stage
         self.bank, self.limits = bank, limits or Limits()
-        self.workshop = Workshop(sam, queue.read)
+        self.encoder = PictureEncoder(sam, queue.read)
         self.at: int | None = None
         self.pixels = np.full((1, 1, 3), 255, np.uint8)
         self.note = journal.note
@@ -81,12 +81,12 @@ class Session:
 
     # -- moving -------------------------------------------------------------------------------
 
-    def open(self, place: int) -> None:
-        """Open the picture at a place; ImageError, and the old one stays, where it is broken."""
-        if not 0 <= place < len(self.queue):
-            raise InputError(f"Expected a picture from 0 to {len(self.queue) - 1}, got {place}.")
-        self.pixels = self.queue.read(self.queue.names[place])
-        self.at, self._proposals = place, []
+    def open(self, index: int) -> None:
+        """Open a picture by its index; ImageError, and the old one stays, where it is broken."""
+        if not 0 <= index < len(self.queue):
+            raise InputError(f"Expected a picture from 0 to {len(self.queue) - 1}, got {index}.")
+        self.pixels = self.queue.read(self.queue.names[index])
+        self.at, self._proposals = index, []
 
     def go(self, step: int = 1, *, first: bool = False) -> bool:
         """Open the next picture that is not finished; broken ones are noted and passed over.
@@ -95,14 +95,14 @@ class Session:
             False where there is none; then the open one stays.
         """
         at = -1 if first or self.at is None else self.at
-        while (place := self.queue.following(at, self.annotations.done, step)) is not None:
-            if place == self.at and not first:
+        while (index := self.queue.following(at, self.annotations.done, step)) is not None:
+            if index == self.at and not first:
                 return False
             try:
-                self.open(place)
+                self.open(index)
             except ImageError as error:
                 self.note = f"Passed over: {error}"
-                at = place
+                at = index
             else:
                 return True
         if self.at is None:
@@ -114,17 +114,17 @@ class Session:
         """Open the picture after (1) or before (-1) this one, finished or not, broken ones not."""
         at = -1 if self.at is None else self.at
         for i in range(1, len(self.queue) + 1):
-            place = (at + step * i) % len(self.queue)
+            index = (at + step * i) % len(self.queue)
             try:
-                return self.open(place)
+                return self.open(index)
             except ImageError as error:
                 self.note = f"Passed over: {error}"
 
     def _open_any(self) -> None:
         """Nothing is left to do: show the first picture that can be shown."""
-        for place in range(len(self.queue)):
+        for index in range(len(self.queue)):
             try:
-                return self.open(place)
+                return self.open(index)
             except ImageError:
                 continue
 
@@ -155,7 +155,7 @@ class Session:
     ) -> list[Proposal]:
         """The model's three masks for a prompt in the open picture; see `prompter.propose`."""
         self._need_picture()
-        ready, sam = self.workshop.get(self.name), self.workshop.sam()
+        ready, sam = self.encoder.get(self.name), self.encoder.sam()
         self._proposals = propose(sam, ready.features, points, box, decoder=ready.decoder(sam))
         self._prompt = {"points": [list(p) for p in points], "box": box}
         return self._proposals
@@ -186,8 +186,8 @@ class Session:
         from samlab.sam.provenance import weights_sha256
 
         table = Segments([chosen.rle])
-        vector = pool(self.workshop.get(self.name).features, table)[0]
-        return {"vector": pack_vector(vector), "weights": weights_sha256(self.workshop.sam())}
+        vector = pool(self.encoder.get(self.name).features, table)[0]
+        return {"vector": pack_vector(vector), "weights": weights_sha256(self.encoder.sam())}
 
     def label(self, ids: Sequence[int], label: int) -> None:
         """Give masks of the open picture a class; those that were asked about are kept with it."""
@@ -222,7 +222,7 @@ class Session:
             self.journal.do({**act, "fixed": True} if fixed else act)
 
     def _find_lost_names(self, given: Sequence[str]) -> None:
-        """Where the journal has lost names of classes: take those that were given, by place."""
+        """Where the journal has lost names of classes: take the given ones, in order."""
         names, before = list(self.annotations.classes), self.annotations.classes
         for label in self.journal.lost_names:
             if label < len(given) and given[label] not in names:
@@ -271,9 +271,9 @@ class Session:
     def _fill(self, name: str) -> int:
         if not name or name in self.annotations.filled or name in self.annotations.done:
             return 0
-        ready = self.workshop.get(name)
+        ready = self.encoder.get(name)
         found, names = found_masks(
-            ready.pixels, self.workshop.sam(), ready.features, self.limits, bank=self.bank,
+            ready.pixels, self.encoder.sam(), ready.features, self.limits, bank=self.bank,
             ask=self.stage != "automatic", known=self.annotations.masks(name),
         )  # fmt: skip
         used = {mask.label for mask in found} - {-1}
@@ -286,7 +286,7 @@ class Session:
     def run(
         self,
         *,
-        told: Callable[[int, int], None] = lambda done, total: None,
+        progress: Callable[[int, int], None] = lambda done, total: None,
         stop: Callable[[], bool] = lambda: False,
     ) -> int:
         """Annotate all unfinished pictures without a person; broken ones are passed over.
@@ -295,7 +295,7 @@ class Session:
         classes "group 1", "group 2", ... to be renamed.
 
         Args:
-            told: Called with (pictures finished, pictures) after each.
+            progress: Called with (pictures finished, pictures) after each.
             stop: Asked after each picture whether to stop; what is done stays.
 
         Returns:
@@ -309,14 +309,14 @@ class Session:
             if stop():
                 return finished
             try:
-                height, width = self.workshop.get(name).pixels.shape[:2]
+                height, width = self.encoder.get(name).pixels.shape[:2]
                 self.fill(name)
             except ImageError as error:
                 self.note = f"Passed over: {error}"
             else:
                 self.journal.do({"act": "done", "image": name, "size": [height, width]})
                 finished += 1
-            told(len(done), total)
+            progress(len(done), total)
         if self.bank is None and self.stage == "automatic" and finished:
             self.group()
         return finished
@@ -372,7 +372,7 @@ class Session:
             raise InputError(f"Expected a picture that can be read, found none: {why}")
 
 
-def told_error(error: Exception) -> str:
+def error_text(error: Exception) -> str:
     """An error as a sentence for the page."""
     if isinstance(error, SamlabError):
         return str(error)

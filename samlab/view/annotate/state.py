@@ -1,6 +1,6 @@
 """What has been annotated: masks, classes, finished pictures; changed by acts that can be undone.
 
-An act is a plain dict, as a line of the journal has it (annotation_journal.py):
+An act is a plain dict, as a line of the journal has it (journal.py):
 
 | act | fields |
 | --- | --- |
@@ -175,13 +175,13 @@ class Annotations:
         change = makers[kind](act)
         change.number = int(act.get("n") or self._numbers + 1)
         self._put(change, 1)
-        self._remember(change)
+        self._record(change)
         if act.get("fixed"):
             self._past.clear()
             self._base = change.number
         return change
 
-    def _remember(self, change: Change) -> None:
+    def _record(self, change: Change) -> None:
         self._numbers = max(self._numbers, change.number)
         self._future.clear()
         self._past.append(change)
@@ -199,7 +199,7 @@ class Annotations:
             while self.last != number:
                 self.apply({"act": "redo"})
         else:
-            self._remember(Change(number=number))
+            self._record(Change(number=number))
 
     def name_up_to(self, label: int) -> None:
         """See that there are classes up to this one, where the act that named them is lost."""

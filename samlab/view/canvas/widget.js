@@ -1,21 +1,32 @@
-// The canvas alone: the picture with its segments, coloured by class, to look at and select in.
+// The canvas as a widget: the picture with its segments, coloured by class, to look at and select in.
 
-function renderCanvas({ model, el }) {
+import { openPalette } from "../widget/colours.js";
+import { createRoot, picturePanel } from "../widget/frame.js";
+import { listen } from "../widget/model.js";
+import { openScene, toggled } from "../widget/scene.js";
+import { className, segmentFacts } from "../widget/text.js";
+import { followTheme } from "../widget/theme.js";
+import { createCanvas } from "./canvas.js";
+
+/** @import { ClassNames, WidgetContext } from "../widget/types.d.ts" */
+
+/** @param {WidgetContext} context */
+export function renderCanvas({ model, el }) {
   const payload = model.get("payload");
   const scene = openScene(payload.scene);
-  const palette = payload.palette.map(parseHex);
-  const grey = parseHex(payload.noise);
+  const palette = openPalette(payload);
+  /** @type {number[]} */
   let labels = model.get("labels");
+  /** @type {ClassNames} */
   let names = model.get("names");
+  /** @type {Set<number>} */
   let selected = new Set(model.get("selected"));
-  const root = makeRoot("sl-single");
-  const panel = make("div", { class: "sl-panel sl-picture-panel" });
-  panel.style.setProperty("--sl-ratio", `${scene.width} / ${scene.height}`);
+  const root = createRoot("sl-single");
+  const panel = picturePanel(scene);
   root.append(panel);
   el.replaceChildren(root);
-  const colour = (id) => (labels[id] < 0 ? grey : palette[labels[id] % palette.length]);
   const canvas = createCanvas(panel, scene, {
-    colour: (id) => `rgb(${colour(id).join(" ")})`,
+    colour: (id) => palette.css(labels[id]),
     tip: (id, stack) => segmentFacts(scene, id, className(names, labels[id]), stack),
     select: (ids, add) => {
       selected = toggled(selected, ids, add);
@@ -28,15 +39,15 @@ function renderCanvas({ model, el }) {
     labels = model.get("labels");
     names = model.get("names");
     selected = new Set(model.get("selected"));
-    canvas.setColours(labels.map((_, id) => colour(id)), labels.map((label) => label < 0));
+    canvas.setColours(labels.map(palette.rgb), labels.map((label) => label < 0));
     canvas.setSelected(selected);
   };
-  const watched = ["labels", "names", "selected"].map((name) => `change:${name}`);
-  for (const name of watched) model.on(name, update);
+  const unlisten = listen(model, { "change:labels": update, "change:names": update,
+    "change:selected": update });
   update();
-  const unfollow = followTheme(root, () => canvas.view.schedule());
+  const unfollow = followTheme(root, canvas.redraw);
   return () => {
-    for (const name of watched) model.off(name, update);
+    unlisten();
     unfollow();
     canvas.destroy();
   };

@@ -16,7 +16,7 @@ from samlab.latent.cluster import auto_min_samples
 from samlab.latent.embed import ColourTexture, Embedder, PatchFeatures, embed, pool
 from samlab.latent.projection import project
 from samlab.segments import Segments
-from samlab.view.explorer.places import checked_points, principal_axes, umap_later
+from samlab.view.explorer.map_points import checked_points, principal_axes, umap_later
 from samlab.view.explorer.tuning import Settings, Tuning, vectors_for
 from samlab.view.overlay import overlay, still_scale
 from samlab.view.scene import scene
@@ -55,9 +55,9 @@ class Explorer(BaseWidget):
     sweep = traitlets.Dict().tag(sync=True)
     state = traitlets.Dict().tag(sync=True)
     selected = traitlets.List(traitlets.Int()).tag(sync=True)
-    places = traitlets.Dict().tag(sync=True)
+    projection = traitlets.Dict().tag(sync=True)
     _written: ClassVar[tuple[str, ...]] = (
-        "kind", "payload", "sweep", "state", "selected", "places",
+        "kind", "payload", "sweep", "state", "selected", "projection",
     )  # fmt: skip
 
     def __init__(
@@ -118,7 +118,7 @@ class Explorer(BaseWidget):
         if points is None:
             self._lay_out(settings)
         else:
-            self.places = _places(checked_points(points, len(segments)), "given map")
+            self.projection = _map_points(checked_points(points, len(segments)), "given map")
 
     # -- what a person made of it ---------------------------------------------------------------
 
@@ -248,17 +248,18 @@ class Explorer(BaseWidget):
         """Make the map; with a page to show it in, UMAP comes later and principal axes first."""
         vectors = self._vectors(settings)
         if not self._live or len(vectors) < 2:
-            self.places = _places(project(vectors, metric=settings.metric), "UMAP")  # type: ignore[arg-type]
+            self.projection = _map_points(project(vectors, metric=settings.metric), "UMAP")  # type: ignore[arg-type]
             return
         first = principal_axes(vectors, settings.metric)
-        self.places = _places(first, "principal axes · UMAP is being computed")
+        self.projection = _map_points(first, "principal axes · UMAP is being computed")
 
         def done(points: np.ndarray | None) -> None:
             if _vectors_key(settings) != _vectors_key(self._tuning.settings):
                 return  # the settings have changed since: another map is on its way
-            self.places = (
-                _places(first, "principal axes") if points is None else _places(points, "UMAP")
-            )
+            if points is None:
+                self.projection = _map_points(first, "principal axes")
+            else:
+                self.projection = _map_points(points, "UMAP")
 
         self._thread = umap_later(vectors, settings.metric, done)
 
@@ -320,7 +321,7 @@ def explore(
             classes are not split further.
         embedding: Name of the vectors to begin with; the first ones by default.
         features: The encoded picture; with it the pooling can be changed in the widget.
-        points: Places on the map, (N, 2); UMAP of the vectors by default.
+        points: Coordinates on the map, (N, 2); UMAP of the vectors by default.
         embedders: Further vectors to choose from, computed when chosen; by default colour and
             texture, which show what SAM's features add.
 
@@ -377,12 +378,12 @@ def _vectors_key(settings: Settings) -> tuple[str, str, str]:
     return settings.embedding, settings.pooling, settings.metric
 
 
-def _places(points: np.ndarray, title: str) -> dict[str, Any]:
+def _map_points(points: np.ndarray, title: str) -> dict[str, Any]:
     return {"points": np.asarray(points, "<f4").tobytes(), "title": title}
 
 
 def _filled(template: str, settings: dict[str, Any]) -> str:
-    """Fill {name} places by Python literals; a dict's repr would not survive the other braces."""
+    """Fill {name} fields by Python literals; a dict's repr would not survive the other braces."""
     for key, value in settings.items():
         text = f'"{value}"' if isinstance(value, str) else repr(value)
         template = template.replace("{" + key + "}", text)

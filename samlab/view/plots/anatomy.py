@@ -144,18 +144,18 @@ def plot_costs(
     """
     colors = ["#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7"]
     names = list(dict.fromkeys(name for bar in parts.values() for name in bar))
-    places = np.arange(len(parts))[::-1]
+    positions = np.arange(len(parts))[::-1]
     with style():
         figure = NotebookFigure(figsize=(9, 1.3 + 0.5 * len(parts)), dpi=100, layout="constrained")
         ax = figure.subplots()
         left = np.zeros(len(parts))
         for name, color in zip(names, colors, strict=False):
             width = np.array([bar.get(name, 0.0) for bar in parts.values()])
-            ax.barh(places, width, left=left, height=0.6, color=color, label=name)
+            ax.barh(positions, width, left=left, height=0.6, color=color, label=name)
             left += width
-        for place, total in zip(places, left, strict=True):
-            ax.text(total, place, f"  {total:,.0f} {unit}", va="center", fontweight="bold")
-        ax.set_yticks(places, list(parts))
+        for position, total in zip(positions, left, strict=True):
+            ax.text(total, position, f"  {total:,.0f} {unit}", va="center", fontweight="bold")
+        ax.set_yticks(positions, list(parts))
         ax.set_xticks([])
         ax.tick_params(length=0)
         ax.set_xlim(0, left.max(initial=1e-9) * 1.15)

@@ -248,11 +248,11 @@ def _bars(ax: Axes, counts: dict[str, int], thresholds: tuple[float, float, floa
              f"box IoU up to {thresholds[2]:g}"]  # fmt: skip
     names = [f"{name}\n{rule}" if rule else name for name, rule in zip(counts, rules, strict=True)]
     values = list(counts.values())
-    places = np.arange(len(values))[::-1]
-    ax.barh(places, values, color=[FAINT, "#b5bcc3", "#e69f00", "#0072b2"], height=0.62)
-    for place, value in zip(places, values, strict=True):
-        ax.text(value, place, f"  {value:,}", va="center", fontweight="bold", color=INK)
-    ax.set_yticks(places, names)
+    positions = np.arange(len(values))[::-1]
+    ax.barh(positions, values, color=[FAINT, "#b5bcc3", "#e69f00", "#0072b2"], height=0.62)
+    for position, value in zip(positions, values, strict=True):
+        ax.text(value, position, f"  {value:,}", va="center", fontweight="bold", color=INK)
+    ax.set_yticks(positions, names)
     ax.tick_params(length=0)
     ax.set_xticks([])
     ax.set_xlim(0, max([*values, 1]) * 1.18)

@@ -68,12 +68,12 @@ def cut_square(segments: Segments, i: int, image: ImageLike, side: int = 128) ->
     shown = np.where(mask[..., None], part, pale)
     square = np.full((length, length, 3), 255, np.uint8)
     at_y, at_x = max(-top, 0), max(-left, 0)
-    place = (slice(at_y, at_y + shown.shape[0]), slice(at_x, at_x + shown.shape[1]))
-    square[place] = shown.round()
-    whole = np.zeros((length, length), np.uint8)
-    whole[place] = mask * 255
+    window = (slice(at_y, at_y + shown.shape[0]), slice(at_x, at_x + shown.shape[1]))
+    square[window] = shown.round()
+    full = np.zeros((length, length), np.uint8)
+    full[window] = mask * 255
     result = np.array(Image.fromarray(square).resize((side, side), Image.Resampling.LANCZOS))
-    inner = np.asarray(Image.fromarray(whole).resize((side, side))) >= 128
+    inner = np.asarray(Image.fromarray(full).resize((side, side))) >= 128
     result[inner & ~binary_erosion(inner, border_value=1)] = _LINE
     return result
 

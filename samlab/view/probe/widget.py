@@ -120,14 +120,14 @@ class Probe(BaseWidget):
             return {"k": 0, "ids": [], "scores": [], "thumbs": {}, "names": {}, "sheet": None}
         ids, scores = nearest(self._rows, vectors_of(others, self._name), k)
         wanted = list(dict.fromkeys(ids.T.ravel().tolist()))  # the best matches first
-        sheet, places = _sheet(others, wanted[:MOST_THUMBS], pictures)
+        sheet, cells = _sheet(others, wanted[:MOST_THUMBS], pictures)
         image_ids = others.image_ids
         return {
             "k": int(ids.shape[1]),
             "ids": ids.ravel().tolist(),
             "scores": np.round(scores.astype(float), 4).ravel().tolist(),
             "names": {str(i): str(image_ids[i]) for i in wanted},
-            "thumbs": {str(i): place for i, place in places.items()},
+            "thumbs": {str(i): cell for i, cell in cells.items()},
             "sheet": sheet,
             "side": THUMB,
         }
@@ -231,7 +231,7 @@ def _ramp() -> list[str]:
 def _sheet(
     segments: Segments, ids: Sequence[int], pictures: Pictures | None
 ) -> tuple[bytes | None, dict[int, int]]:
-    """Thumbnails of segments on one JPEG sheet, 40 in a row; and the place of each on it."""
+    """Thumbnails of segments on one JPEG sheet, 40 in a row; and the cell of each on it."""
     if pictures is None or len(ids) == 0:
         return None, {}
     find = pictures if callable(pictures) else pictures.__getitem__
@@ -240,7 +240,7 @@ def _sheet(
     sheet = Image.new("RGB", (columns * THUMB, rows * THUMB), (128, 128, 128))
     image_ids = segments.image_ids
     boxes = segments.boxes
-    places = {segment: place for place, segment in enumerate(ids)}
+    cells = {segment: cell for cell, segment in enumerate(ids)}
     for name in dict.fromkeys(image_ids[list(ids)].tolist()):
         try:
             picture = Image.fromarray(read_image(find(name)))
@@ -250,12 +250,12 @@ def _sheet(
                 "others. Add it, or leave pictures out: then names are shown."
             ) from None
         for segment in (i for i in ids if image_ids[i] == name):
-            place = places[segment]
-            at = ((place % columns) * THUMB, (place // columns) * THUMB)
+            cell = cells[segment]
+            at = ((cell % columns) * THUMB, (cell // columns) * THUMB)
             sheet.paste(thumbnail(picture, boxes[segment]), at)
     buffer = BytesIO()
     sheet.save(buffer, "JPEG", quality=82)
-    return buffer.getvalue(), places
+    return buffer.getvalue(), cells
 
 
 def thumbnail(picture: Image.Image, box: np.ndarray, side: int = THUMB) -> Image.Image:

@@ -28,28 +28,21 @@ from samlab.files import write_whole
 from samlab.palette import NOISE, hex_color
 from samlab.view.scene import jpeg
 from samlab.view.widget import html
+from samlab.view.widget.script import bundle, styles
 
-_SCRIPTS = (
-    "widget/dom", "widget/rle", "widget/raster", "widget/labels", "canvas/canvas", "explorer/map",
-    "explorer/curve", "explorer/table", "canvas/widget", "explorer/settings", "explorer/split",
-    "explorer/explorer", "probe/probe", "prompter/prompting", "prompter/prompter",
-    "annotate/annotator", "widget/mount",
-)  # fmt: skip
 _VIEW = Path(__file__).parents[1]
 
 
 @cache
 def script() -> str:
     """All JavaScript of the widgets as one text without imports or exports."""
-    parts = [_VIEW / f"{name}.js" for name in _SCRIPTS]
-    return "\n".join(part.read_text(encoding="utf-8") for part in parts)
+    return bundle(_VIEW / "mount.js")
 
 
 @cache
 def style() -> str:
     """The style sheets of the widgets."""
-    sheets = ("widget/widget.css", "annotate/annotator.css")
-    return "\n".join((_VIEW / name).read_text(encoding="utf-8") for name in sheets)
+    return styles(_VIEW)
 
 
 def colors() -> dict[str, Any]:

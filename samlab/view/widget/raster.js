@@ -1,12 +1,18 @@
 // The index map: for each pixel of the raster, which segment is on top; and its view on the screen.
 
-// Paint all visible masks, the largest first, so that the smallest ends on top.
-//
-// scene: { width, height, raster: [w, h], masks, order }, where `order` lists segments from large
-// to small. visible: one truthy value per segment. Returns { index, seen }: index holds
-// segment + 1 per pixel, 0 where there is none; seen counts the pixels of each segment that are
-// not covered by another.
-function paintIndex(scene, visible) {
+import { forEachStretch } from "./rle.js";
+
+/** @import { RGB, Scene, Size } from "./types.d.ts" */
+/** @typedef {Uint16Array | Uint32Array} Codes */
+
+/**
+ * Paint all visible masks, the largest first, so that the smallest ends on top.
+ * @param {Pick<Scene, "width" | "height" | "raster" | "masks" | "order">} scene
+ * @param {ArrayLike<unknown>} visible One truthy value per segment.
+ * @returns {{ index: Codes, seen: Float64Array }} index holds segment + 1 per pixel, 0 where there
+ *   is none; seen counts the pixels of each segment that are not covered by another.
+ */
+export function paintIndex(scene, visible) {
   const { width, height, masks, order } = scene;
   const [w, h] = scene.raster;
   const n = masks.length;
@@ -29,12 +35,19 @@ function paintIndex(scene, visible) {
   return { index, seen };
 }
 
-// What the screen shows of an index map: one code per screen pixel, 2 * (segment + 1), plus 1 on
-// the edge of a segment. Repainting costs what the screen has, not what the picture has.
-//
-// size: [w, h] of the raster; screen: [W, H]; zoom and (x, y): a raster pixel's size on the screen
-// and where the raster's corner lies. both: mark both sides of an edge (screens of high density).
-function viewIndex(index, size, screen, zoom, x, y, both) {
+/**
+ * What the screen shows of an index map: one code per screen pixel, 2 * (segment + 1), plus 1 on
+ * the edge of a segment. Repainting costs what the screen has, not what the picture has.
+ * @param {Codes} index
+ * @param {Size} size Of the raster.
+ * @param {Size} screen
+ * @param {number} zoom A raster pixel's size on the screen.
+ * @param {number} x Where the raster's corner lies on the screen.
+ * @param {number} y
+ * @param {boolean} both Mark both sides of an edge (screens of high density).
+ * @returns {Codes}
+ */
+export function viewIndex(index, size, screen, zoom, x, y, both) {
   const [w, h] = size;
   const [W, H] = screen;
   const codes = index instanceof Uint16Array ? new Uint16Array(W * H) : new Uint32Array(W * H);
@@ -50,6 +63,16 @@ function viewIndex(index, size, screen, zoom, x, y, both) {
       if (from[i] >= 0) codes[j * W + i] = index[row * w + from[i]] << 1;
     }
   }
+  markEdges(codes, screen, both);
+  return codes;
+}
+
+/**
+ * @param {Codes} codes
+ * @param {Size} screen
+ * @param {boolean} both
+ */
+function markEdges(codes, [W, H], both) {
   for (let j = 0; j < H; j++) {
     for (let i = 0, at = j * W; i < W; i++, at++) {
       const here = codes[at] >> 1;
@@ -61,64 +84,45 @@ function viewIndex(index, size, screen, zoom, x, y, both) {
       if (both && below !== here) codes[at + W] |= 1;
     }
   }
-  return codes;
 }
 
-// Pack a colour the way ImageData lays it out on a little-endian machine.
-function rgba(r, g, b, a) {
+/**
+ * Pack a colour the way ImageData lays it out on a little-endian machine.
+ * @param {number} r
+ * @param {number} g
+ * @param {number} b
+ * @param {number} a
+ */
+export function rgba(r, g, b, a) {
   return ((a << 24) | (b << 16) | (g << 8) | r) >>> 0;
 }
 
-// "#rrggbb" -> [r, g, b].
-function parseHex(hex) {
-  const value = parseInt(hex.slice(1), 16);
-  return [value >> 16, (value >> 8) & 255, value & 255];
-}
-
-// One entry per code. colours: [r, g, b] per segment; strength: 0..1 per segment.
-function fillPalette(palette, colours, strength, opacity, outline) {
-  palette[0] = 0;
-  palette[1] = 0;
+/**
+ * One entry per code.
+ * @param {Uint32Array} table
+ * @param {RGB[]} colours Per segment.
+ * @param {number[]} strength 0..1 per segment.
+ * @param {number} opacity
+ * @param {boolean} outline
+ */
+export function fillTable(table, colours, strength, opacity, outline) {
+  table[0] = 0;
+  table[1] = 0;
   for (let i = 0; i < colours.length; i++) {
     const [r, g, b] = colours[i];
     const fill = outline ? 0 : Math.round(255 * opacity * strength[i]);
     const edge = Math.round(255 * Math.min(1, outline ? 1 : opacity + 0.35) * strength[i]);
-    palette[2 * i + 2] = rgba(r, g, b, fill);
-    palette[2 * i + 3] = rgba(r, g, b, edge);
+    table[2 * i + 2] = rgba(r, g, b, fill);
+    table[2 * i + 3] = rgba(r, g, b, edge);
   }
 }
 
-// Repaint: pixels (Uint32Array over an ImageData) from codes through the palette.
-function repaint(pixels, codes, palette) {
-  for (let i = 0; i < codes.length; i++) pixels[i] = palette[codes[i]];
-}
-
-// Segments under a pixel of the picture, from the inside out (small to large).
-function segmentsAt(scene, visible, x, y) {
-  if (x < 0 || y < 0 || x >= scene.width || y >= scene.height) return [];
-  const found = [];
-  for (let k = scene.order.length - 1; k >= 0; k--) {
-    const id = scene.order[k];
-    const [x0, y0, x1, y1] = scene.boxes[id];
-    if (!visible[id] || x < x0 || x >= x1 || y < y0 || y >= y1) continue;
-    if (maskHas(scene.masks[id], scene.height, x, y)) found.push(id);
-  }
-  return found;
-}
-
-// Which of the segments under a click to take: the innermost, or one level out of the one that is
-// selected already; after the outermost the innermost again.
-function nextLevel(stack, selected) {
-  if (stack.length === 0) return -1;
-  if (selected.size !== 1) return stack[0];
-  const at = stack.indexOf([...selected][0]);
-  return stack[(at + 1) % stack.length];
-}
-
-// What the kernel sent -> what the functions above take. Decodes all masks once.
-function openScene(raw) {
-  const masks = raw.counts.map(decodeMask);
-  const order = masks.map((_, i) => i).sort((a, b) => raw.areas[b] - raw.areas[a] || a - b);
-  const boxes = masks.map((mask) => maskBox(mask, raw.height));
-  return { ...raw, masks, order, boxes, n: masks.length };
+/**
+ * Repaint an ImageData from codes through the table.
+ * @param {Uint32Array} pixels
+ * @param {Codes} codes
+ * @param {Uint32Array} table
+ */
+export function repaint(pixels, codes, table) {
+  for (let i = 0; i < codes.length; i++) pixels[i] = table[codes[i]];
 }

@@ -2,8 +2,14 @@
 // (https://github.com/cocodataset/cocoapi, maskApi.c). They arrive once; hit tests, index maps and
 // outlines are all computed from the runs, so no raster of the masks ever travels.
 
-// Text of one mask -> run lengths, beginning with background.
-function decodeCounts(text) {
+/** @import { Box, Mask } from "./types.d.ts" */
+
+/**
+ * Run lengths of one mask, beginning with background.
+ * @param {string} text
+ * @returns {number[]}
+ */
+export function decodeCounts(text) {
   const counts = [];
   let p = 0;
   while (p < text.length) {
@@ -23,8 +29,12 @@ function decodeCounts(text) {
   return counts;
 }
 
-// Text of one mask -> { starts, ends }, the foreground runs as half-open ranges of x * height + y.
-function decodeMask(text) {
+/**
+ * The foreground runs of one mask.
+ * @param {string} text
+ * @returns {Mask}
+ */
+export function decodeMask(text) {
   const counts = decodeCounts(text);
   const runs = counts.length >> 1;
   const starts = new Int32Array(runs);
@@ -39,7 +49,11 @@ function decodeMask(text) {
   return { starts, ends };
 }
 
-// Index of the last run that starts at or before `position`, or -1.
+/**
+ * Index of the last run that starts at or before `position`, or -1.
+ * @param {Mask} mask
+ * @param {number} position
+ */
 function lastRun(mask, position) {
   let low = 0;
   let high = mask.starts.length;
@@ -51,14 +65,26 @@ function lastRun(mask, position) {
   return low - 1;
 }
 
-function maskHas(mask, height, x, y) {
+/**
+ * Whether a pixel is in the mask.
+ * @param {Mask} mask
+ * @param {number} height Of the picture.
+ * @param {number} x
+ * @param {number} y
+ */
+export function maskHas(mask, height, x, y) {
   const position = x * height + y;
   const run = lastRun(mask, position);
   return run >= 0 && position < mask.ends[run];
 }
 
-// Calls visit(x, y0, y1) for each vertical stretch of the mask; runs are cut at column ends.
-function forEachStretch(mask, height, visit) {
+/**
+ * Calls visit(x, y0, y1) for each vertical stretch of the mask; runs are cut at column ends.
+ * @param {Mask} mask
+ * @param {number} height Of the picture.
+ * @param {(x: number, y0: number, y1: number) => void} visit
+ */
+export function forEachStretch(mask, height, visit) {
   for (let i = 0; i < mask.starts.length; i++) {
     let position = mask.starts[i];
     const end = mask.ends[i];
@@ -71,8 +97,13 @@ function forEachStretch(mask, height, visit) {
   }
 }
 
-// The smallest box around a mask: [x0, y0, x1, y1], half-open; zeros for an empty mask.
-function maskBox(mask, height) {
+/**
+ * The smallest box around a mask; zeros for an empty mask.
+ * @param {Mask} mask
+ * @param {number} height Of the picture.
+ * @returns {Box}
+ */
+export function maskBox(mask, height) {
   let x0 = Infinity;
   let y0 = Infinity;
   let x1 = 0;
@@ -86,47 +117,72 @@ function maskBox(mask, height) {
   return x1 === 0 ? [0, 0, 0, 0] : [x0, y0, x1, y1];
 }
 
-// The pixel outline of a mask as straight lines [x0, y0, x1, y1, ...] in picture coordinates.
-function outlineEdges(mask, height) {
+/**
+ * The pixel outline of a mask as straight lines [x0, y0, x1, y1, ...] in picture coordinates.
+ * @param {Mask} mask
+ * @param {number} height Of the picture.
+ * @returns {number[]}
+ */
+export function outlineEdges(mask, height) {
+  /** @type {Map<number, number[]>} */
   const columns = new Map();
   forEachStretch(mask, height, (x, from, to) => {
-    if (!columns.has(x)) columns.set(x, []);
-    columns.get(x).push(from, to);
+    const rows = columns.get(x);
+    if (rows) rows.push(from, to);
+    else columns.set(x, [from, to]);
   });
+  /** @type {number[]} */
   const edges = [];
+  /** @type {Map<number, number>} */
   const open = new Map(); // y of a horizontal line -> the x where it began
   let previousX = -2;
+  /** @type {number[]} */
   let previous = [];
-  const flush = (keep, x) => {
-    for (const [y, from] of open) {
-      if (!keep.has(y)) {
-        edges.push(from, y, x, y);
-        open.delete(y);
-      }
-    }
-  };
-  const vertical = (a, b, x) => {
-    // Both lists hold where inside and outside change; the sorted union, taken in pairs, is
-    // where exactly one of the two columns is inside.
-    const all = a.concat(b).sort((p, q) => p - q);
-    for (let i = 0; i + 1 < all.length; i += 2) {
-      if (all[i] < all[i + 1]) edges.push(x, all[i], x, all[i + 1]);
-    }
-  };
   for (const [x, rows] of columns) {
     if (x !== previousX + 1) {
-      vertical(previous, [], previousX + 1);
-      flush(new Set(), previousX + 1);
+      pushVertical(edges, previous, [], previousX + 1);
+      closeLines(edges, open, new Set(), previousX + 1);
       previous = [];
     }
-    vertical(previous, rows, x);
+    pushVertical(edges, previous, rows, x);
     const here = new Set(rows);
-    flush(here, x);
+    closeLines(edges, open, here, x);
     for (const y of here) if (!open.has(y)) open.set(y, x);
     previous = rows;
     previousX = x;
   }
-  vertical(previous, [], previousX + 1);
-  flush(new Set(), previousX + 1);
+  pushVertical(edges, previous, [], previousX + 1);
+  closeLines(edges, open, new Set(), previousX + 1);
   return edges;
+}
+
+/**
+ * The vertical lines between two columns, each given by where inside and outside change: their
+ * sorted union, taken in pairs, is where exactly one of the two is inside.
+ * @param {number[]} edges
+ * @param {number[]} left
+ * @param {number[]} right
+ * @param {number} x
+ */
+function pushVertical(edges, left, right, x) {
+  const all = left.concat(right).sort((p, q) => p - q);
+  for (let i = 0; i + 1 < all.length; i += 2) {
+    if (all[i] < all[i + 1]) edges.push(x, all[i], x, all[i + 1]);
+  }
+}
+
+/**
+ * End the horizontal lines that do not go on.
+ * @param {number[]} edges
+ * @param {Map<number, number>} open
+ * @param {Set<number>} keep Those that do.
+ * @param {number} x
+ */
+function closeLines(edges, open, keep, x) {
+  for (const [y, from] of open) {
+    if (!keep.has(y)) {
+      edges.push(from, y, x, y);
+      open.delete(y);
+    }
+  }
 }

@@ -66,11 +66,11 @@ def test_the_page_prompts_keeps_labels_and_goes_on(annotator: Annotator) -> None
     page("done")
     assert annotator.picture["name"] == "b.png"
     assert annotator.queue["rows"][0] == {
-        "place": 0, "name": "a.png", "here": False, "status": "done", "why": "", "count": 1,
+        "index": 0, "name": "a.png", "here": False, "status": "done", "why": "", "count": 1,
     }  # fmt: skip
     page("go", step=1)
     assert annotator.picture["name"] == "c.png"
-    page("open", place=0)
+    page("open", index=0)
     assert annotator.queue["finished"]
     page("done")
     assert not annotator.queue["finished"]
@@ -94,7 +94,7 @@ def test_what_goes_wrong_is_told_and_nothing_changes(annotator: Annotator) -> No
         ("rename", {"label": 1, "name": "red"}, "every class name once, got red twice"),
         ("label", {"ids": [99], "label": 0}, "it has none with the ids [99]"),
         ("label", {"ids": [annotator.masks[0]["id"]], "label": 7}, "a class from 0 to 1"),
-        ("open", {"place": 9}, "Expected a picture from 0 to 2, got 9."),
+        ("open", {"index": 9}, "Expected a picture from 0 to 2, got 9."),
         ("prompt", {"points": [[1, 1, 0]]}, "at least one foreground point or a box"),
     ):
         told = page(kind, **more)
@@ -187,14 +187,14 @@ def test_a_model_that_fails_is_told_and_nothing_waits(tmp_path: Path, stage: Any
     def broken(*_: Any, **__: Any) -> None:
         raise ValueError("weights are NaN")
 
-    one.session.workshop.get = broken  # type: ignore[method-assign]
+    one.session.encoder.get = broken  # type: ignore[method-assign]
     told = "ValueError: weights are NaN. The annotations are as they were."
     if stage == "automatic":
         Page(one)("run")
         wait_for(lambda: not one.running)
         assert one.note == told
     else:
-        one.session.workshop._ready.clear()
+        one.session.encoder._encoded.clear()
         one._live = True
         one._prepare()
         wait_for(lambda: one.status == "failed")

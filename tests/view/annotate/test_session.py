@@ -240,7 +240,8 @@ def test_automatic_work_needs_nobody_and_groups_without_a_bank(tmp_path: Path, s
     one = session(tmp_path, sam, stage="automatic")
     seen: list[tuple[int, int]] = []
     assert (
-        one.run(told=lambda done, total: seen.append((done, total)), stop=lambda: bool(seen)) == 1
+        one.run(progress=lambda done, total: seen.append((done, total)), stop=lambda: bool(seen))
+        == 1
     )
     assert seen == [(1, 3)]
     again = session(tmp_path, sam, stage="automatic")

@@ -1,4 +1,4 @@
-"""Where segments lie on the explorer's map: at once by principal axes, then by UMAP."""
+"""Coordinates of segments on the explorer's map: at once by principal axes, then by UMAP."""
 
 from __future__ import annotations
 

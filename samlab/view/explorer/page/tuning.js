@@ -1,0 +1,92 @@
+// The panel "Clusters": eps as number and slider, what it gives, the k-distances, the settings.
+
+import { make } from "../../widget/dom.js";
+import { panelHead } from "../../widget/frame.js";
+import { shortNumber } from "../../widget/text.js";
+import { createCurve } from "./curve.js";
+import { nearestStep } from "../sweep.js";
+import { createSettings } from "./settings.js";
+import { createSpark } from "./spark.js";
+import { summaryText } from "../summary.js";
+
+/** @import { ClusterSettings, ExplorerPayload } from "../types.d.ts" */
+/** @import { ExplorerState } from "../state.js" */
+
+/**
+ * @typedef {object} TuningHooks
+ * @property {(step: number) => void} slide The slider moves.
+ * @property {() => void} commit It is let go.
+ * @property {(value: number) => void} typed A value was typed.
+ * @property {(settings: ClusterSettings) => void} recluster Other settings were chosen.
+ * @property {(text: string) => void} say
+ */
+
+/**
+ * @param {HTMLElement} host
+ * @param {ExplorerState} state
+ * @param {ExplorerPayload} payload
+ * @param {boolean} live Whether there is a kernel.
+ * @param {TuningHooks} hooks
+ */
+export function createTuning(host, state, payload, live, hooks) {
+  const summary = make("span", { class: "sl-summary" });
+  const number = make("input", { type: "number", class: "sl-number", step: "any", min: "0",
+    onkeydown: (event) => event.stopPropagation(), onchange: () => {
+      const value = Number(number.value);
+      if (value > 0) return hooks.typed(value);
+      hooks.say(`Expected a number above 0, got "${number.value}".`);
+      showValue(number, state.now.value);
+    } });
+  const numberLabel = make("span");
+  const slider = make("input", { type: "range", min: "0", step: "1", class: "sl-slider",
+    oninput: () => hooks.slide(Number(slider.value)), onchange: hooks.commit });
+  const track = make("div", { class: "sl-track" });
+  const spark = createSpark(track);
+  track.append(slider);
+  host.append(panelHead("", make("h3", { text: "Clusters" }), summary),
+    make("div", { class: "sl-slider-row" },
+      make("label", { class: "sl-field" }, numberLabel, number), track));
+  const curve = createCurve(host, { drop: hooks.commit,
+    drag: (eps) => hooks.slide(nearestStep(state.sweep.values, eps)) });
+  const settings = createSettings(host, payload, live, hooks.recluster);
+  return {
+    destroy: curve.destroy,
+    /** The settings and the value as they are, where a choice has failed. */
+    reset() {
+      settings.set(state.sweep.settings);
+      showValue(number, state.now.value);
+    },
+    showSweep() {
+      const { sweep } = state;
+      slider.max = String(Math.max(0, sweep.values.length - 1));
+      slider.disabled = sweep.values.length < 2;
+      slider.setAttribute("aria-label", sweep.parameter);
+      numberLabel.textContent = sweep.parameter === "eps" ? "eps" : "min size";
+      spark.set(sweep.classes, sweep.noise);
+      const values = sweep.parameter === "eps" ? sweep.values : sweep.distances;
+      curve.set({ distances: sweep.distances, suggested: sweep.suggested,
+        top: Math.max(1e-9, ...values) * 1.08, k: sweep.settings.min_samples });
+      settings.set(sweep.settings);
+    },
+    show() {
+      const { now, sweep } = state;
+      summary.textContent = summaryText(state);
+      if (document.activeElement !== number) showValue(number, now.value);
+      slider.value = String(now.step < 0 ? sweep.start : now.step);
+      slider.setAttribute("aria-valuetext", `${sweep.parameter} ${shortNumber(now.value)}`);
+      curve.setEps(sweep.parameter === "eps" ? now.value : null);
+    },
+  };
+}
+
+/**
+ * @param {HTMLInputElement} number
+ * @param {number | null} value
+ */
+function showValue(number, value) {
+  const given = value === null;
+  number.value = given ? "" : shortNumber(value, 4);
+  number.placeholder = given ? "none" : "";
+  number.title = given ? "These classes were given, and no radius gives them. Type a number, or " +
+    "move the slider, to cluster anew" : "";
+}

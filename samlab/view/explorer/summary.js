@@ -1,0 +1,41 @@
+// What the explorer says about its state: the line above the slider, and the rows of the table.
+
+import { counted, percent } from "../widget/text.js";
+
+/** @import { Palette } from "../widget/types.d.ts" */
+/** @import { ClassRow } from "./types.d.ts" */
+/** @import { ExplorerState } from "./state.js" */
+
+/** @param {ExplorerState} state */
+export function summaryText({ now, sweep, members }) {
+  const n = now.labels.length;
+  const noise = members.get(-1)?.length ?? 0;
+  const classes = members.size - Number(noise > 0);
+  const score = now.edited || now.step < 0 ? null : sweep.silhouette[now.step];
+  const origin = now.edited ? " · edited" :
+    now.value === null && classes > 0 ? " · as given, by no eps" : "";
+  return `${counted(classes, "class", "classes")} · ${noise} noise ` +
+    `(${percent(noise / Math.max(1, n))})` +
+    (score === null || score === undefined ? "" : ` · silhouette ${score.toFixed(2)}`) + origin;
+}
+
+/**
+ * One row per class, the largest first, noise last.
+ * @param {ExplorerState} state
+ * @param {Palette} palette
+ * @param {ArrayLike<number>} seen Pixels of each segment that are not covered by another.
+ * @param {number} pixels All pixels.
+ * @returns {ClassRow[]}
+ */
+export function classRows(state, palette, seen, pixels) {
+  const rows = [...state.members.entries()].map(([label, ids]) => ({
+    label, name: state.nameOf(label), colour: palette.css(label), count: ids.length, bar: 0,
+    share: ids.reduce((sum, id) => sum + seen[id], 0) / pixels,
+    hidden: state.now.hidden.has(label),
+    selected: ids.filter((id) => state.selected.has(id)).length / ids.length,
+  }));
+  const widest = Math.max(1e-9, ...rows.map((row) => row.share));
+  for (const row of rows) row.bar = row.share / widest;
+  return rows.sort((a, b) => Number(a.label < 0) - Number(b.label < 0) || b.count - a.count ||
+    a.label - b.label);
+}
