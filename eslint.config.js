@@ -1,12 +1,22 @@
 import js from "@eslint/js";
 import globals from "globals";
 
+// State and geometry as plain data: no page, so that node can run them as they are.
+const WITHOUT_PAGE = ["state", "labels", "sweep", "summary", "scene", "rle", "raster", "camera",
+  "geometry", "text", "colours", "model"].map((name) => `samlab/view/**/${name}.js`);
+
 export default [
   { ignores: ["node_modules/", ".venv/", "out/", "build/"] },
   js.configs.recommended,
   {
     files: ["samlab/view/**/*.js"],
-    languageOptions: { ecmaVersion: 2022, sourceType: "module", globals: globals.browser },
+    ignores: WITHOUT_PAGE,
+    languageOptions: { globals: globals.browser },
+  },
+  { files: WITHOUT_PAGE, languageOptions: { globals: globals["shared-node-browser"] } },
+  {
+    files: ["samlab/view/**/*.js"],
+    languageOptions: { ecmaVersion: 2022, sourceType: "module" },
     linterOptions: { reportUnusedDisableDirectives: "error" },
     rules: {
       "max-lines-per-function": ["error", { max: 80 }],

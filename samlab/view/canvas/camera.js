@@ -31,7 +31,7 @@ export function fitCamera(camera, picture, [width, height]) {
  */
 export function zoomCamera(camera, picture, stage, factor, x, y) {
   const smallest = Math.min(stage[0] / picture.width, stage[1] / picture.height);
-  const scale = Math.min(LARGEST_SCALE, Math.max(smallest, camera.scale * factor));
+  const scale = Math.max(smallest, Math.min(LARGEST_SCALE, camera.scale * factor));
   if (scale === smallest) {
     fitCamera(camera, picture, stage);
     return;

@@ -11,7 +11,7 @@ from samlab.images import ImageLike, read_image
 from samlab.segments import Segments
 from samlab.view.overlay import overlay, still_scale
 from samlab.view.scene import scene
-from samlab.view.widget.base import BaseWidget, colors
+from samlab.view.widget import BaseWidget, colors
 
 
 class Canvas(BaseWidget):

@@ -14,7 +14,7 @@ from samlab import masks
 from samlab.errors import InputError
 from samlab.segments import Segments
 from samlab.view.probe.widget import THUMB, _patches, probe
-from tests.view.widget.test_canvas import needs_node, run_js
+from tests.view.javascript import needs_node, run_js
 
 
 def squares(n: int, name: str = "a.png", seed: int = 0) -> tuple[Segments, np.ndarray]:

@@ -1,13 +1,8 @@
-"""What the canvas sends, and its JavaScript run by node against NumPy and pycocotools."""
+"""What a scene sends, and its JavaScript run by node against NumPy and pycocotools."""
 
 from __future__ import annotations
 
-import json
-import re
-import shutil
-import subprocess
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,40 +12,12 @@ from PIL import Image
 from samlab import masks
 from samlab.errors import InputError
 from samlab.segments import Segments
-from samlab.view.canvas.canvas import Canvas
 from samlab.view.scene import scene
-from samlab.view.widget import base as widget
+from tests.view.javascript import needs_node, run_js
 
-
-def node_path() -> str | None:
-    """Node from the system, or the one inside playwright."""
-    try:
-        import playwright
-    except ImportError:
-        return shutil.which("node")
-    bundled = Path(playwright.__file__).parent / "driver" / "node"
-    return str(bundled) if bundled.exists() else shutil.which("node")
-
-
-needs_node = pytest.mark.skipif(
-    node_path() is None, reason="no node, nor playwright, which has one"
+RAW = (
+    "({counts, areas, width, height, raster}) => openScene({counts, areas, width, height, raster})"
 )
-
-
-def run_js(expression: str, **values: Any) -> Any:
-    """The value of a JavaScript expression over the widgets' functions.
-
-    The program goes through standard input: as an argument it would be longer than Linux allows.
-    """
-    program = (
-        widget.script()
-        + f"\nconst input = {json.dumps(values)};"
-        + f"\nconsole.log(JSON.stringify(({expression})(input)));"
-    )
-    done = subprocess.run([str(node_path()), "-"], input=program, text=True, capture_output=True)
-    if done.returncode:
-        raise RuntimeError(done.stderr)
-    return json.loads(done.stdout)
 
 
 def overlapping(side: int = 40, n: int = 12, seed: int = 0) -> Segments:
@@ -62,11 +29,6 @@ def overlapping(side: int = 40, n: int = 12, seed: int = 0) -> Segments:
         stack[i, y : y + h, x : x + w] = True
         stack[i] &= rng.random(stack[i].shape) > 0.2
     return Segments(rles=masks.encode(stack))  # type: ignore[arg-type]
-
-
-RAW = (
-    "({counts, areas, width, height, raster}) => openScene({counts, areas, width, height, raster})"
-)
 
 
 def raw(segments: Segments) -> dict[str, Any]:
@@ -197,41 +159,6 @@ def test_js_view_has_the_size_of_the_screen_and_marks_edges() -> None:
     ]
 
 
-@needs_node
-def test_js_names_follow_what_was_named_and_edits_keep_the_rest() -> None:
-    found = run_js(
-        """() => {
-          const labels = [0, 0, 0, 1, 1, -1];
-          const records = rename([], 0, " coin ", [0, 1, 2]);
-          const at = (l) => namesFor(records, membersOf(l));
-          return [at(labels), at([0, 0, -1, -1, -1, -1]), at([1, 1, 1, 0, 0, 0]),
-            mergeClasses(labels, [2, 4]), mergeClasses(labels, [5, 4]), splitClass(labels, [0, 5]),
-            toNoise(labels, [0]), rename(records, 0, "  ", []),
-            [...toggled(new Set([1]), [1, 2], true)]];
-        }"""
-    )
-    assert found == [
-        {"0": "coin"}, {"0": "coin"}, {},
-        [0, 0, 0, 0, 0, -1], [0, 0, 0, 1, 1, 1], [2, 0, 0, 1, 1, 2],
-        [-1, 0, 0, 1, 1, -1], [], [1, 2],
-    ]  # fmt: skip
-
-
-@needs_node
-def test_js_lasso_and_templates() -> None:
-    found = run_js(
-        """() => [insidePolygon([[0, 0], [4, 0], [4, 4], [2, 1], [0, 4]], 2, 3),
-          insidePolygon([[0, 0], [4, 0], [4, 4], [2, 1], [0, 4]], 1, 1),
-          fillTemplate("a={eps}, b={method}, c={other}", { eps: 0.5, method: "dbscan" }),
-          nearestStep([1, 2, 4], 3.1), ticksUpTo(0.27, 3), ordinal(1), ordinal(8), ordinal(11),
-          ordinal(22), extentOf([]), extentOf([1, 2])]"""
-    )
-    assert found == [
-        False, True, 'a=0.5, b="dbscan", c={other}', 2, [0, 0.1, 0.2], "1st", "8th", "11th", "22nd",
-        [0, 0, 1, 1], [0.5, 1.5, 1.5, 2.5],
-    ]  # fmt: skip
-
-
 def test_scene_of_a_large_picture_is_shrunk_and_unknown_values_are_none() -> None:
     segments = Segments(rles=[masks.encode(np.ones((3000, 4000), bool))])  # type: ignore[list-item]
     packed = scene(segments, np.zeros((3000, 4000), np.uint8))
@@ -243,82 +170,3 @@ def test_scene_of_a_large_picture_is_shrunk_and_unknown_values_are_none() -> Non
 def test_a_picture_of_another_size_is_refused() -> None:
     with pytest.raises(InputError, match=r"made from, \(40, 47\) \(H, W\); got .* \(47, 40\)"):
         scene(overlapping(), np.zeros((47, 40), np.uint8))
-
-
-def test_canvas_without_front_end_opens_no_channel_and_shows_page_and_picture(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    canvas = Canvas(overlapping(), np.zeros((40, 47), np.uint8))
-    assert canvas.comm is None
-    assert set(canvas._repr_mimebundle_()[0]) == {"text/plain"}
-    monkeypatch.setattr(widget, "get_ipython", object)
-    bundle = canvas._repr_mimebundle_()[0]
-    assert set(bundle) == {"text/html", "image/png", "text/plain"}
-    assert bundle["text/html"].startswith("<iframe srcdoc=")
-
-
-@pytest.mark.parametrize(
-    ("message", "forced", "expected"),
-    [
-        ("8f14e45f-ea5e-4b2b-9c1d-3a1f0a7c2b11", "", True),
-        ("d0c1f2aa-71bb0d0d7ac2bd7d5d4d3c9e_4711_12", "", False),
-        ("d0c1f2aa-71bb0d0d7ac2bd7d5d4d3c9e_4711_12", "0", True),
-        ("8f14e45f-ea5e-4b2b-9c1d-3a1f0a7c2b11", "1", False),
-    ],
-)
-def test_front_end_is_told_by_the_name_of_the_request(
-    monkeypatch: pytest.MonkeyPatch, message: str, forced: str, expected: bool
-) -> None:
-    class Kernel:
-        def get_parent(self, channel: str) -> dict[str, Any]:
-            return {"header": {"msg_id": message}}
-
-    class Shell:
-        kernel = Kernel()
-
-    monkeypatch.setattr(widget, "get_ipython", Shell)
-    monkeypatch.setenv("SAMLAB_STATIC", forced)
-    assert widget.has_front_end() is expected
-
-
-def test_script_has_no_import_and_no_address() -> None:
-    text = widget.script()
-    assert "import(" not in text
-    assert "fetch(" not in text
-    assert "innerHTML" not in text
-    addresses = {"http://www.w3.org/2000/svg", "https://github.com/cocodataset/cocoapi"}
-    assert set(re.findall(r"https?://[\w./-]+", text)) <= addresses
-
-
-@needs_node
-def test_js_splits_a_class_as_clustering_it_alone_would() -> None:
-    from sklearn.cluster import DBSCAN
-    from sklearn.metrics import adjusted_rand_score
-
-    rng = np.random.default_rng(0)
-    # Two crowds near each other and one far away, which is not to be touched.
-    points = np.concatenate([rng.normal((c, 0), 0.12, (25, 2)) for c in (0, 1, 9)])
-    wide = DBSCAN(eps=1.2, min_samples=4).fit(points).labels_
-    assert sorted(set(wide)) == [0, 1]
-    grid = [0.05, 0.1, 0.15, 0.2, 0.3, 1.2]
-    rows = [DBSCAN(eps=eps, min_samples=4).fit(points).labels_ for eps in grid]
-    found = run_js(
-        """({ labels, rows }) => {
-          const sweep = { n: labels.length, table: Int16Array.from(rows.flat()) };
-          const step = splitStep(labels, [0], sweep, rows.length - 1);
-          return [step, splitAlong(labels, [0], sweepLabels(sweep, step)),
-            splitStep(labels, [1], { n: labels.length, table: Int16Array.from(labels) }, 0)];
-        }""",
-        labels=wide.tolist(),
-        rows=[row.tolist() for row in rows],
-    )
-    step, labels, none = found
-    assert none == -1
-    inside = wide == 0
-    alone = [DBSCAN(eps=eps, min_samples=4).fit(points[inside]).labels_ for eps in grid]
-    assert step == max(i for i, row in enumerate(alone) if row.max() >= 1)
-    assert adjusted_rand_score(np.array(labels)[inside], alone[step]) == 1
-    assert (np.array(labels)[~inside] == 1).all()
-    parts = np.bincount([v for v in np.array(labels)[inside] if v >= 0])
-    assert set(np.flatnonzero(parts)) == {0, 2}, "one part keeps the label, another gets a new one"
-    assert parts[0] >= parts[2]
