@@ -230,7 +230,7 @@ class Session:
         if tuple(names) != before:
             self.journal.do({"act": "classes", "names": names, "fixed": True})
             found = [name for name in names if name not in before]
-            self.note += f" Taken from classes=, by their places: {', '.join(found)}."
+            self.note += f" Taken from classes=, in their order: {', '.join(found)}."
         left = [name for i, name in enumerate(names) if i in self.journal.lost_names]
         left = [name for name in left if name in before]
         if left:

@@ -196,7 +196,7 @@ def radius_of(reference: np.ndarray, tree: Hierarchy) -> float | None:
     """A radius at which DBSCAN parts segments as `reference`, int (N,), does; None where none does.
 
     As the radius grows, noise never gets more, and while it stays the same classes only merge. So
-    the place is found by halving; of the radii there, one of few digits is taken.
+    the radius is found by halving; of those that give it, one of few digits is taken.
     """
     wanted = _rank(reference)
     low, high = 0.0, float(tree.distances.max(initial=0.0)) * 1.01

@@ -169,7 +169,7 @@ def test_lost_names_of_classes_are_taken_from_those_given_again(
     assert [mask.label for mask in again.annotations.masks("a.png")] == [0, 2, 1, 3]
     assert again.note == (
         f"Lines 2, 4 and 7 of '{one.journal.path}' are damaged and were left out; everything else "
-        f"is there. Taken from classes=, by their places: red, green. To be named anew: {third}, "
+        f"is there. Taken from classes=, in their order: red, green. To be named anew: {third}, "
         f"{fourth}."
     )
     again.rename(2, "blue")
