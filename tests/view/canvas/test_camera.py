@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from samlab import masks
@@ -23,6 +23,8 @@ CASE = st.tuples(
 @needs_node
 @settings(deadline=None, max_examples=5)
 @given(st.lists(CASE, min_size=1, max_size=40))
+@example([(8, 8, 560, 560, 1.4, 0.5, 0.5)])  # a pixel is 70 wide already
+@example([(100, 80, 500, 400, 1.4, 0.5, 0.5)])
 def test_zooming_keeps_what_is_under_the_pointer_and_fills_the_stage(cases: list[Any]) -> None:
     found = run_js(
         """({ cases }) => cases.map(([width, height, w, h, factor, sx, sy]) => {
