@@ -1,12 +1,12 @@
 // What the canvas paints: the picture, the segments' colours, outlines, crosshair and box.
 
-import { fillTable, paintIndex, repaint, viewIndex } from "../widget/raster.js";
+import { fillTable, paintIndex, repaint, viewIndex } from "./raster.js";
 import { fitCamera, toStage } from "./camera.js";
 import { outlinePath } from "./paths.js";
 
 /** @import { Size } from "../widget/types.d.ts" */
 /** @import { Camera, CanvasState } from "./types.d.ts" */
-/** @import { Codes } from "../widget/raster.js" */
+/** @import { Codes } from "./raster.js" */
 
 // Beyond so many, brightness alone shows the selection: strokes would cost frames.
 const MOST_STROKES = 60;

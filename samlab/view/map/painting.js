@@ -1,6 +1,6 @@
 // What the map paints: discs, names, the hovered point and the lasso.
 
-import { rgba } from "../widget/raster.js";
+import { rgba } from "../canvas/raster.js";
 import { rgbOf, themeOf } from "../widget/theme.js";
 import { pointOnStage } from "./geometry.js";
 

@@ -2,7 +2,7 @@
 
 import { parseHex } from "../widget/colours.js";
 import { contextOf } from "../widget/layer.js";
-import { rgba } from "../widget/raster.js";
+import { rgba } from "../canvas/raster.js";
 import { shareOf } from "./state.js";
 
 /** @import { Camera } from "../canvas/types.d.ts" */

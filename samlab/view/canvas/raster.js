@@ -1,8 +1,8 @@
 // The index map: for each pixel of the raster, which segment is on top; and its view on the screen.
 
-import { forEachStretch } from "./rle.js";
+import { forEachStretch } from "../widget/rle.js";
 
-/** @import { RGB, Scene, Size } from "./types.d.ts" */
+/** @import { RGB, Scene, Size } from "../widget/types.d.ts" */
 /** @typedef {Uint16Array | Uint32Array} Codes */
 
 /**
