@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
+import stat
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
@@ -16,9 +19,15 @@ ImageLike: TypeAlias = "str | os.PathLike[str] | Image.Image | np.ndarray"
 
 #: Pictures with more pixels than this are refused before they are decoded.
 MAX_PIXELS = 150_000_000
+#: Files with more bytes than this are refused before they are read: 16 for each of MAX_PIXELS.
+MAX_BYTES = 16 * MAX_PIXELS
 
 _EIGHT_BIT_MODES = {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK"}
 _EIGHT_BIT_MODES |= {"YCbCr", "LAB", "HSV"}
+_RASTER = (
+    "AVIF", "BMP", "DDS", "DIB", "GIF", "JPEG", "JPEG2000", "MPO", "PCX", "PNG", "PPM", "QOI",
+    "SGI", "TGA", "TIFF", "WEBP",
+)  # fmt: skip
 _SIXTEEN_BIT_MODES = {"I;16", "I;16L", "I;16B", "I;16N"}
 
 
@@ -36,7 +45,8 @@ def read_image(source: ImageLike, *, max_pixels: int = MAX_PIXELS) -> np.ndarray
 
     Raises:
         ImageError: The file is missing, no picture, truncated or too large; the mode or the
-            array's dtype or shape is not one of those above.
+            array's dtype or shape is not one of those above. Whatever a decoder raises becomes
+            one; only a lack of memory stays a MemoryError.
 
     Example:
         >>> read_image(np.zeros((4, 6), np.uint8)).shape
@@ -46,56 +56,106 @@ def read_image(source: ImageLike, *, max_pixels: int = MAX_PIXELS) -> np.ndarray
         return _from_array(source, max_pixels)
     if isinstance(source, Image.Image):
         _check_size(source.size, max_pixels, "the PIL image")
-        return _from_pil(source, "the PIL image")
+        return _from_open(source)
     if isinstance(source, (str, os.PathLike)):
-        return _from_path(Path(source), max_pixels)
+        return decode(read_bytes(source), os.fspath(source), max_pixels=max_pixels)
     raise ImageError(
         "Expected a picture as a path, a PIL image or a NumPy array; "
         f"got {type(source).__name__}. Convert it first, for example with numpy.asarray."
     )
 
 
-def _from_path(path: Path, max_pixels: int) -> np.ndarray:
-    if path.is_dir():
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """All bytes of a regular file.
+
+    Raises:
+        ImageError: There is no such file, it is a folder, a pipe or a device (which could keep a
+            reader waiting for ever), it cannot be read, or it has more than MAX_BYTES.
+    """
+    try:
+        found = os.stat(path)
+        if stat.S_ISREG(found.st_mode) and found.st_size <= MAX_BYTES:
+            return Path(path).read_bytes()
+    except FileNotFoundError:
+        raise ImageError(
+            f"No picture at '{path}': the file does not exist. Check the path."
+        ) from None
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        reason = getattr(error, "strerror", None) or error
+        raise ImageError(f"'{_shortened(path)}' could not be read: {reason}.") from None
+    if stat.S_ISDIR(found.st_mode):
         raise ImageError(f"Expected a picture file, got the folder '{path}'. Name one file in it.")
-    if not path.exists():
-        raise ImageError(f"No picture at '{path}': the file does not exist. Check the path.")
+    if not stat.S_ISREG(found.st_mode):
+        raise ImageError(
+            f"Expected a picture file, got '{path}', which is a pipe, a socket or a device. "
+            "Save the picture to a file first."
+        )
+    raise ImageError(
+        f"'{path}' has {found.st_size:,} bytes; expected at most {MAX_BYTES:,}. Cut it into tiles."
+    )
+
+
+def decode(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """The bytes of a picture file as uint8 RGB (H, W, 3); see `read_image`.
+
+    Args:
+        data: The whole file.
+        name: What messages call it.
+        max_pixels: Largest accepted H * W.
+    """
     try:
         with warnings.catch_warnings():
             # Pillow's own bomb limit is replaced by max_pixels, checked before decoding.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                _check_size(image.size, max_pixels, f"'{path}'")
+            with Image.open(io.BytesIO(data), formats=raster_formats()) as image:
+                _check_size(image.size, max_pixels, f"'{name}'")
+                deep = _has_16_bits(image)
                 image.load()
-                return _from_pil(image, f"'{path}'")
+                return _from_pil(image, f"'{name}'", deep=deep)
     except UnidentifiedImageError:
         raise ImageError(
-            f"'{path}' is not a picture that Pillow can read ({_sniff(path)}). "
+            f"'{name}' is not a picture that samlab reads ({_sniff(data)}). "
             "Expected PNG, JPEG, TIFF, WebP, BMP or another raster format."
         ) from None
     except Image.DecompressionBombError as error:
         raise ImageError(
-            f"'{path}' was refused before decoding: {error}. "
+            f"'{name}' was refused before decoding: {error}. "
             "Expected at most twice Pillow's MAX_IMAGE_PIXELS; make the picture smaller."
         ) from None
-    except (OSError, SyntaxError, ValueError) as error:
-        if isinstance(error, ImageError):
-            raise
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:
+        reason = str(error) or type(error).__name__
         raise ImageError(
-            f"'{path}' could not be decoded: {error}. "
+            f"'{name}' could not be decoded: {reason}. "
             "The file is damaged, cut short or not readable; get a fresh copy."
         ) from error
 
 
-def _sniff(path: Path) -> str:
+@cache
+def raster_formats() -> tuple[str, ...]:
+    """The formats that Pillow may try: rasters of one picture, decoded in this process.
+
+    Left out are those that start other programs (EPS), draw (WMF), or hold icons of many sizes,
+    whose true size shows only after decoding (ICO, ICNS, CUR).
+    """
+    Image.init()
+    return tuple(name for name in _RASTER if name in Image.OPEN)
+
+
+def _sniff(data: bytes) -> str:
     """Say what the first bytes of a file look like."""
-    with path.open("rb") as file:
-        head = file.read(64)
+    head = data[:64]
     if not head:
         return "the file is empty"
     if head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
         return "it starts like an HTML page, perhaps a saved error page"
     return f"it starts with the bytes {head[:8]!r}"
+
+
+def _shortened(path: str | os.PathLike[str]) -> str:
+    text = os.fspath(path)
+    return text if len(text) <= 200 else f"{text[:100]}...{text[-60:]}"
 
 
 def _check_size(size: tuple[int, int], max_pixels: int, name: str) -> None:
@@ -109,15 +169,38 @@ def _check_size(size: tuple[int, int], max_pixels: int, name: str) -> None:
         )
 
 
-def _from_pil(image: Image.Image, name: str) -> np.ndarray:
+def _from_open(image: Image.Image) -> np.ndarray:
+    """A picture that somebody has opened with Pillow, perhaps without decoding it yet."""
+    try:
+        deep = _has_16_bits(image)
+        image.load()
+    except (OSError, SyntaxError, ValueError, RuntimeError) as error:
+        raise ImageError(
+            f"the PIL image could not be decoded: {error}. Open it again from a fresh copy."
+        ) from error
+    return _from_pil(image, "the PIL image", deep=deep)
+
+
+def _has_16_bits(image: Image.Image) -> bool:
+    """Whether the file, not decoded yet, has 16 bits per channel that Pillow will cut to 8."""
+    return any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
+
+
+def _from_pil(image: Image.Image, name: str, *, deep: bool = False) -> np.ndarray:
+    key, kind = image.info.get("transparency"), image.format
     image = ImageOps.exif_transpose(image)
-    if image.mode in _SIXTEEN_BIT_MODES:
-        return _from_array(np.asarray(image).astype(np.uint16), MAX_PIXELS)
-    if image.mode == "I" and image.format in {"PNG", "PPM", "TIFF"}:
-        # Older Pillow opens 16-bit PNG and PGM in this 32-bit mode.
+    if image.mode in _SIXTEEN_BIT_MODES or image.mode == "I":
         values = np.asarray(image)
-        if values.min() >= 0 and values.max() <= 65535:
-            return _from_array(values.astype(np.uint16), MAX_PIXELS)
+        # Older Pillow opens 16-bit PNG and PGM in the 32-bit mode I.
+        small = kind in {"PNG", "PPM", "TIFF"} and 0 <= values.min() <= values.max() < 2**16
+        if image.mode != "I" or small:
+            grey = values.astype(np.uint16)
+            if isinstance(key, int):
+                grey[grey == key] = 65535
+            return _from_array(grey, MAX_PIXELS)
+    if deep and isinstance(key, tuple) and image.mode == "RGB":
+        # Pillow keeps the upper 8 bits of each channel and all 16 of the transparent colour.
+        image.info["transparency"] = tuple(value >> 8 for value in key)
     if image.mode not in _EIGHT_BIT_MODES:
         raise ImageError(
             f"{name} has the mode {image.mode}, whose range of values is not defined. "

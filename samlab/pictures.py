@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import hashlib
-import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,10 +11,9 @@ from pathlib import PurePath
 from typing import Any, TypeAlias
 
 import numpy as np
-from PIL import Image
 
 from samlab.errors import ImageError, InputError
-from samlab.images import read_image
+from samlab.images import decode, read_bytes
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
 Pictures: TypeAlias = "PathLike | Iterable[PathLike] | Mapping[str, PathLike]"
@@ -140,15 +138,9 @@ def read_picture(path: str) -> tuple[np.ndarray, int, str]:
     Raises:
         ImageError: As `samlab.read_image`; also where a URL cannot be read.
     """
-    if "://" in path:
-        return _read_remote(path)
-    array = read_image(path)
-    try:
-        with open(path, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            return array, file.tell(), digest
-    except OSError as error:
-        raise ImageError(f"'{path}' could not be read: {error.strerror or error}.") from error
+    # Hashed and decoded are the same bytes, also where the file is just being replaced.
+    data = _read_remote(path) if "://" in path else read_bytes(path)
+    return decode(data, path), len(data), hashlib.sha256(data).hexdigest()
 
 
 def file_stamp(path: str) -> tuple[int, int]:
@@ -172,19 +164,15 @@ def file_sha256(path: str) -> str:
         return ""
 
 
-def _read_remote(url: str) -> tuple[np.ndarray, int, str]:
+def _read_remote(url: str) -> bytes:
     import fsspec
 
     try:
         with fsspec.open(url, "rb") as file:
-            data = file.read()
-        with Image.open(io.BytesIO(data)) as image:
-            array = read_image(image)
-    except (OSError, ValueError, SyntaxError, ImportError) as error:
-        if isinstance(error, ImageError):
-            raise
-        raise ImageError(f"'{url}' could not be read as a picture: {error}.") from error
-    return array, len(data), hashlib.sha256(data).hexdigest()
+            data: bytes = file.read()
+    except (OSError, ValueError, ImportError) as error:
+        raise ImageError(f"'{url}' could not be read: {error}.") from error
+    return data
 
 
 # -- finding ------------------------------------------------------------------------------------

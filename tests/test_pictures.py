@@ -91,9 +91,9 @@ def test_pictures_behind_a_url(tmp_path) -> None:
     local = read_picture(str(folder / "00001.png"))
     assert np.array_equal(array, local[0])
     assert (size, digest) == local[1:]
-    with pytest.raises(ImageError, match="could not be read as a picture"):
+    with pytest.raises(ImageError, match="is not a picture that samlab reads"):
         read_picture(listed[0].path)
-    with pytest.raises(ImageError, match="could not be read as a picture"):
+    with pytest.raises(ImageError, match="nothing.png' could not be read"):
         read_picture(f"memory://bucket-{tmp_path.name}/nothing.png")
 
 
