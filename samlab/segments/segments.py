@@ -13,12 +13,14 @@ import pyarrow as pa
 
 from samlab import masks
 from samlab.errors import InputError
+from samlab.labels import class_ids, one_numbering
 from samlab.masks import Rle
 from samlab.segments import tables
 
 #: A column that the caller leaves out: it follows from the masks, or is filled with "unknown". None
 #: only until the object stands; typed as an array, since nobody outside ever sees the None.
 _DERIVED: Any = None
+_INT32 = np.iinfo(np.int32)
 _COLUMNS = (
     "boxes", "areas", "predicted_iou", "stability_score", "points", "labels", "image_ids",
 )  # fmt: skip
@@ -91,6 +93,8 @@ class Segments:
             "labels": (-1, (n,), np.int64),
             "image_ids": (self.image_id, (n,), object),
         }
+        if self.labels is not None:
+            object.__setattr__(self, "labels", class_ids(self.labels))
         for name, (fill, shape, dtype) in defaults.items():
             given = getattr(self, name)
             value = np.full(shape, fill, dtype) if given is None else given
@@ -201,12 +205,18 @@ class Segments:
         Returns:
             int32 (H, W).
         """
-        values = self.labels if labels is None else np.asarray(labels)
+        values = self.labels if labels is None else class_ids(labels)
         if values.shape != (len(self),):
             raise InputError(
                 f"Expected one label per segment, shape ({len(self)},); got {values.shape}."
             )
         self._require_one_size("label_map")
+        wide = np.append(values, background)
+        if wide.min() < _INT32.min or wide.max() > _INT32.max:
+            raise InputError(
+                f"Expected labels from {_INT32.min:,} to {_INT32.max:,}, which a label map holds; "
+                f"got {wide.min():,} to {wide.max():,}. Number the classes anew."
+            )
         out = np.full(self.image_size, background, np.int32)
         areas = self.areas
         for i in np.argsort(-areas, kind="stable"):
@@ -248,7 +258,7 @@ class Segments:
     ) -> Segments:
         """The same segments with other class ids, int (N,), and optionally their names."""
         names = self.class_names if class_names is None else class_names
-        return replace(self, labels=np.asarray(labels, dtype=np.int64), class_names=names)
+        return replace(self, labels=class_ids(labels), class_names=names)
 
     def with_image_id(self, image_id: str) -> Segments:
         """The same segments as those of the picture named `image_id`, all of them."""
@@ -271,7 +281,9 @@ class Segments:
         """Put segments of several pictures (or runs) into one table, in order.
 
         Embeddings and scores that not all parts have are left out, scores of another K as well.
-        Parts without segments are skipped.
+        Parts without segments are skipped. A class is known by its name: where parts give one
+        number to different names, or different numbers to one name, the later ones take the number
+        that the name has or the next free one. Numbers without a name stay as they are.
         """
         full = [part for part in parts if len(part)] or list(parts[:1])
         if not full:
@@ -281,9 +293,7 @@ class Segments:
         alike = [k for k in kinds if len(kinds[k]) == 1 and all(k in p.scores for p in full)]
         sizes = {part.image_size for part in full}
         ids = {part.image_id for part in full}
-        names: dict[int, str] = {}
-        for part in full:
-            names.update(part.class_names)
+        labels, names = one_numbering([(part.labels, part.class_names) for part in full])
         columns = {
             name: np.concatenate([getattr(part, name) for part in full]) for name in _COLUMNS
         }
@@ -295,7 +305,7 @@ class Segments:
             image_id=ids.pop() if len(ids) == 1 else "",
             class_names=names,
             provenance=full[0].provenance,
-            **columns,
+            **{**columns, "labels": np.concatenate(labels)},
         )
 
     # -- in and out ---------------------------------------------------------------------------
