@@ -13,9 +13,9 @@ import pyarrow as pa
 
 from samlab import masks
 from samlab.errors import InputError
-from samlab.labels import class_ids, one_numbering
 from samlab.masks import Rle
 from samlab.segments import tables
+from samlab.segments.labels import class_ids, one_numbering
 
 #: A column that the caller leaves out: it follows from the masks, or is filled with "unknown". None
 #: only until the object stands; typed as an array, since nobody outside ever sees the None.
