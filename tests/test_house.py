@@ -62,6 +62,9 @@ def test_a_sub_room_is_used_through_what_its_init_names(imports: dict[str, set[s
         (name, other)
         for name, used in imports.items()
         for other in used
-        if other.count(".") == 3 and not name.startswith(other.rpartition(".")[0] + ".")
+        if other.count(".") == 3
+        and not name.startswith(other.rpartition(".")[0] + ".")
+        # A run's engine and disk serve the files beside them, which use nearly all they have.
+        and not (name.startswith("samlab.runs.") and other.startswith("samlab.runs."))
     }
     assert deep == set()
