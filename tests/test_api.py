@@ -102,16 +102,16 @@ samlab.plot_classes
 
 #: What mypy says of each line of it, where `ANY` may be anything.
 REVEALED = [
-    "samlab.segments.Segments",
-    "def (segments: samlab.segments.Segments | numpy.ndarrayANY, eps: float | Literal['auto'] =, "
-    "ANY) -> samlab.latent.cluster.clusters.Clustering",
-    "def (segments: samlab.segments.Segments, image: str | os.PathLike[str] | ANY, *, "
+    "samlab.segments.segments.Segments",
+    "def (segments: samlab.segments.segments.Segments | numpy.ndarrayANY, "
+    "eps: float | Literal['auto'] =, ANY) -> samlab.latent.cluster.clusters.Clustering",
+    "def (segments: samlab.segments.segments.Segments, image: str | os.PathLike[str] | ANY, *, "
     "eps: float | Literal['auto'] =, ANY) -> samlab.view.explorer.explorer.Explorer",
-    "def (self: samlab.segments.Segments, name: str | None =) -> numpy.ndarrayANY",
+    "def (self: samlab.segments.segments.Segments, name: str | None =) -> numpy.ndarrayANY",
     "def (clustering: samlab.latent.cluster.clusters.Clustering, ANY) -> ANY",
     "def (run: samlab.runs.results.Run, matches: ANY) -> ANY",
     "def (annotations: ANY) -> samlab.formats.labelled.LabelledImages",
-    "def (vectors: samlab.segments.Segments | numpy.ndarrayANY) -> float",
+    "def (vectors: samlab.segments.segments.Segments | numpy.ndarrayANY) -> float",
     "samlab.latent.embed.embedders.ColourTexture",
     "def (ANY) -> samlab.bank.heads.Head",
     "samlab.bank.memory_bank.MemoryBank",

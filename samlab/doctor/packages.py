@@ -25,7 +25,7 @@ NEWEST_TRIED = {
     "anywidget": "0.11.0", "ipywidgets": "8.1.9", "jupyterlab": "4.6.6", "papermill": "2.7.0",
     "nbconvert": "7.17.2", "pooch": "1.9.0", "safetensors": "0.8.0", "typer": "0.29.2",
     "tqdm": "4.70.1", "fsspec": "2026.9.0", "filelock": "4.2.11", "jinja2": "3.1.6",
-    "pyyaml": "6.0.3",
+    "pyyaml": "6.0.3", "lazy_loader": "0.6",
 }  # fmt: skip
 
 

@@ -191,7 +191,7 @@ def _segmentation(runs: np.ndarray, image_size: tuple[int, int], output_mode: st
     if output_mode == "binary_mask":
         return runs_to_mask(runs, image_size)
     if output_mode == "coco_rle":
-        return runs_to_rle(runs, image_size)
+        return dict(runs_to_rle(runs, image_size))  # a plain dict, as the reference gives
     return {"size": [int(n) for n in image_size], "counts": runs.tolist()}
 
 
