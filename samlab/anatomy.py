@@ -11,7 +11,7 @@ from samlab.sam.anatomy import (
     walk_encoder,
 )
 from samlab.sam.automatic import filter_funnel, suppressed_by
-from samlab.sam.prompts import ask, picture_logits, prompts_for
+from samlab.sam.prompt_answers import ask, picture_logits, prompts_for
 from samlab.sam.tiny import read_maps as tiny_maps
 
 __all__ = [

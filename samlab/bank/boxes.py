@@ -13,7 +13,7 @@ from samlab.images import ImageLike, read_image
 from samlab.latent.embed import pool
 from samlab.sam.automatic import MaskGenerator
 from samlab.sam.fast import ImageEmbedding, encode, open_decoder
-from samlab.sam.prompts import Answers, ask, prompts_for
+from samlab.sam.prompt_answers import Answers, ask, prompts_for
 from samlab.segments import Segments
 
 if TYPE_CHECKING:

@@ -94,8 +94,8 @@ def _build(architecture: str, state: dict[str, torch.Tensor], path: Path) -> Sam
         with torch.device("meta"):
             sam = sam_model_registry[architecture]()
     _check_fit(sam, state, architecture, path)
-    whole = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
-    sam.load_state_dict(whole, assign=True)
+    weights = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+    sam.load_state_dict(weights, assign=True)
     # Buffers that are not part of a state dict are still empty: SAM's constants.
     fresh = {"pixel_mean": [123.675, 116.28, 103.53], "pixel_std": [58.395, 57.12, 57.375]}
     for name, values in fresh.items():

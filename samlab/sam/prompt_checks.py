@@ -21,8 +21,9 @@ Array: TypeAlias = np.ndarray
 #: Masks as prompts: binary (H, W) or (P, H, W), COCO RLE, segments, or float logits (P, 256, 256).
 MaskPrompts: TypeAlias = "Array | Mapping[str, Any] | Sequence[Any] | Segments"
 
-DOUBT = 1e-3
-"""A binary mask as a prompt says 'inside' with the probability 1 - DOUBT: logits of -6.9 to 6.9."""
+LEAST_SHARE = 1e-3
+"""A binary mask as a prompt says 'inside' with a probability of at most 1 - LEAST_SHARE: logits of
+-6.9 to 6.9."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +63,7 @@ class Prompts:
         return out
 
 
-def check_prompts(
+def parse_prompts(
     image_size: tuple[int, int],
     input_size: tuple[int, int],
     img_size: int,
@@ -116,11 +117,11 @@ def check_points(points: Any, image_size: tuple[int, int]) -> Array:
     height, width = image_size
     inside = ((array >= 0) & (array <= [width, height])).all(axis=-1)  # NaN is not inside
     if not inside.all():
-        prompt, place = np.argwhere(~inside)[0]
-        x, y = array[prompt, place]
+        prompt, number = np.argwhere(~inside)[0]
+        x, y = array[prompt, number]
         raise InputError(
             f"Expected points inside the picture, 0 <= x <= {width} and 0 <= y <= {height}; point "
-            f"{place} of prompt {prompt} is ({x:g}, {y:g})."
+            f"{number} of prompt {prompt} is ({x:g}, {y:g})."
         )
     return array
 
@@ -190,8 +191,8 @@ def check_masks(
     """Mask prompts of any kind -> logits float32 (P, side, side).
 
     A binary mask becomes logits by the share s of it in each of the model's cells (4 x 4 pixels of
-    its input): log(s / (1 - s)), with s held between `DOUBT` and 1 - `DOUBT`, so cells inside have
-    6.9, cells outside and padding -6.9, and cells on the rim something between.
+    its input): log(s / (1 - s)), with s held between `LEAST_SHARE` and 1 - `LEAST_SHARE`, so cells
+    inside have 6.9, cells outside and padding -6.9, and cells on the rim something between.
     """
     if isinstance(masks, Segments):
         masks = list(masks.rles)
@@ -256,7 +257,7 @@ def _logits_of(
         dense = rle_masks.decode(mask) if isinstance(mask, Mapping) else mask
         if not dense.any():
             raise InputError(f"Expected masks with at least one pixel; mask {i} is empty.")
-        share = np.clip(rows @ dense.astype(np.float32) @ columns.T, DOUBT, 1 - DOUBT)
+        share = np.clip(rows @ dense.astype(np.float32) @ columns.T, LEAST_SHARE, 1 - LEAST_SHARE)
         out[i] = np.log(share / (1 - share))
     return out
 

@@ -1,61 +1,41 @@
 """Points, boxes and masks to segments: any number of prompts about one picture in one call.
 
 `segment_points`, `segment_boxes` and `segment_masks` are one and the same with another leading
-argument, so that prompts of all kinds can be combined. `ask` is what they share; it hands out
-logits and mask tokens too.
+argument, so that prompts of all kinds can be combined.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
-
-import numpy as np
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from samlab.errors import InputError
 from samlab.images import ImageLike, read_image
-from samlab.sam.fast import (
-    Decoder,
-    Frame,
-    ImageEmbedding,
-    Predictions,
-    encode,
-    enlarge,
-    open_decoder,
-    runs_to_rle,
-    to_masks,
-)
+from samlab.sam.fast import ImageEmbedding, encode
 from samlab.sam.load import load_sam
-from samlab.sam.prompt_checks import MaskPrompts, Prompts, check_prompts
+from samlab.sam.prompt_answers import Keep, ask, prompts_for
+from samlab.sam.prompt_checks import MaskPrompts
 from samlab.sam.provenance import origin
 from samlab.segments import Segments
 
 if TYPE_CHECKING:
+    import torch
     from segment_anything.modeling import Sam
 
-Keep: TypeAlias = Literal["all", "best"]
-Picture: TypeAlias = "ImageLike | ImageEmbedding"
-Model: TypeAlias = "Sam | str | os.PathLike[str]"
-
-# A mask prompt changes the image tokens themselves, so each such prompt has 64 x 64 of its own.
-_PROMPTS_AT_ONCE = {"cpu": 64, "cuda": 256}
-_MASK_PROMPTS_AT_ONCE = {"cpu": 8, "cuda": 64}
-_MASKS_AT_ONCE = {"cpu": 24, "cuda": 768}  # low-resolution logits alive at a time, 0.25 MB each
+ImageOrEmbedding: TypeAlias = "ImageLike | ImageEmbedding"
+SamLike: TypeAlias = "Sam | str | os.PathLike[str]"
 
 
 def segment_points(
-    image: Picture,
+    image: ImageOrEmbedding,
     points: Any,
     labels: Any = None,
     *,
     boxes: Any = None,
     masks: MaskPrompts | None = None,
-    sam: Model = "tiny",
+    sam: SamLike = "tiny",
     multimask: bool = True,
     keep: Keep = "all",
     refine: int = 0,
@@ -106,13 +86,13 @@ def segment_points(
 
 
 def segment_boxes(
-    image: Picture,
+    image: ImageOrEmbedding,
     boxes: Any,
     *,
     points: Any = None,
     labels: Any = None,
     masks: MaskPrompts | None = None,
-    sam: Model = "tiny",
+    sam: SamLike = "tiny",
     multimask: bool = False,
     keep: Keep = "all",
     refine: int = 0,
@@ -144,13 +124,13 @@ def segment_boxes(
 
 
 def segment_masks(
-    image: Picture,
+    image: ImageOrEmbedding,
     masks: MaskPrompts,
     *,
     points: Any = None,
     labels: Any = None,
     boxes: Any = None,
-    sam: Model = "tiny",
+    sam: SamLike = "tiny",
     multimask: bool = False,
     keep: Keep = "all",
     refine: int = 0,
@@ -184,171 +164,12 @@ def segment_masks(
     )  # fmt: skip
 
 
-# ---------------------------------------------------------------- what they share
-
-
-@dataclass(frozen=True, eq=False)
-class Answers:
-    """What the model says to P prompts, row by row in the order of the prompts.
-
-    Attributes:
-        segments: N masks; N is P, or three times P.
-        prompt: int64 (N,), the number of the prompt that each answers.
-        output: int64 (N,), which of the prompt's masks it is, in SAM's order.
-        logits: float32 (N, side, side) on the CPU, over the padded input, or None if not asked for.
-        tokens: float32 (N, 256) mask tokens, or None if not asked for or the model has none.
-    """
-
-    segments: Segments
-    prompt: np.ndarray
-    output: np.ndarray
-    logits: np.ndarray | None = None
-    tokens: np.ndarray | None = None
-
-
-def prompts_for(
-    sam: Sam,
-    features: ImageEmbedding,
-    points: Any = None,
-    labels: Any = None,
-    boxes: Any = None,
-    masks: MaskPrompts | None = None,
-) -> Prompts:
-    """The parts of P prompts, checked against the picture of the embedding; see `segment_points`.
-
-    Raises:
-        InputError: Something lies outside, is not finite, is empty, or does not fit the rest.
-    """
-    side = int(sam.prompt_encoder.mask_input_size[0])
-    return check_prompts(
-        features.image_size, features.input_size, features.img_size, side,
-        points, labels, boxes, masks,
-    )  # fmt: skip
-
-
-def ask(
-    sam: Sam,
-    features: ImageEmbedding,
-    prompts: Prompts,
-    *,
-    multimask: bool = True,
-    keep: Keep = "all",
-    refine: int = 0,
-    dtype: torch.dtype | str | None = None,
-    decoder: Decoder | None = None,
-    logits: bool = False,
-    tokens: bool = False,
-) -> Answers:
-    """Answer checked prompts.
-
-    Args:
-        sam: The model that made the embedding.
-        features: The encoded picture.
-        prompts: From `prompts_for`.
-        multimask, keep, refine, dtype: See `segment_points`.
-        decoder: From `open_decoder`, where one is open already.
-        logits: Hand out low-resolution logits, 0.25 MB for each mask.
-        tokens: Hand out mask tokens.
-    """
-    if keep not in ("all", "best"):
-        raise InputError(f"Expected keep='all' or keep='best', got {keep!r}.")
-    if isinstance(refine, bool) or not isinstance(refine, int) or refine < 0:
-        raise InputError(f"Expected refine as the number of rounds, 0 or more; got {refine!r}.")
-    nothing = Segments(image_size=features.image_size)
-    none = np.zeros(0, np.int64)
-    if len(prompts) == 0:
-        return Answers(nothing, none, none)
-    opened = decoder or open_decoder(sam, features, dtype=dtype)
-    parts = [
-        _answer(sam, features, opened, inputs, multimask, keep, refine, logits, tokens)
-        for inputs in _batches(prompts, features, masked=prompts.logits is not None or refine > 0)
-    ]
-    starts = np.cumsum([0, *(int(part.prompt.max()) + 1 for part in parts[:-1])])
-    prompt = np.concatenate([p.prompt + s for p, s in zip(parts, starts, strict=True)])
-    points = prompts.first_points()[prompt].astype(np.float32)
-    table = Segments.concat([part.segments for part in parts])
-    return Answers(
-        segments=replace(table, points=points),
-        prompt=prompt,
-        output=np.concatenate([part.output for part in parts]),
-        logits=_joined([part.logits for part in parts]),
-        tokens=_joined([part.tokens for part in parts]),
-    )
-
-
-def _answer(
-    sam: Sam,
-    features: ImageEmbedding,
-    decoder: Decoder,
-    inputs: dict[str, Tensor],
-    multimask: bool,
-    keep: Keep,
-    refine: int,
-    want_logits: bool,
-    want_tokens: bool,
-) -> Answers:
-    """Answer one batch of prompts."""
-    found = decoder.predict(**inputs, multimask_output=multimask)
-    for _ in range(refine):
-        best = found.logits(_best(found))[:, None]
-        found = decoder.predict(**{**inputs, "mask_input": best}, multimask_output=False)
-    index = _best(found) if keep == "best" else torch.nonzero(torch.ones_like(found.iou))
-    height, width = features.image_size
-    frame = Frame(features.input_size, features.img_size, (0, 0, width, height), (height, width))
-    rles, stability, kept = [], [], []
-    for rows in index.split(_limit(_MASKS_AT_ONCE, features)):
-        low = found.logits(rows)
-        masks = to_masks(low, frame, threshold=sam.mask_threshold)
-        rles += [runs_to_rle(runs, frame.image_size) for runs in masks.runs]
-        stability.append(masks.stability)
-        if want_logits:
-            kept.append(low.float().cpu().numpy())
-    segments = Segments(
-        rles=rles,
-        predicted_iou=found.iou[index[:, 0], index[:, 1]].float().cpu().numpy(),
-        stability_score=np.concatenate(stability),
-        image_size=features.image_size,
-    )
-    tokens = found.tokens(index) if want_tokens else None
-    prompt, output = index.cpu().numpy().T
-    return Answers(
-        segments,
-        prompt,
-        output,
-        np.concatenate(kept) if want_logits else None,
-        None if tokens is None else tokens.float().cpu().numpy(),
-    )
-
-
-def _best(found: Predictions) -> Tensor:
-    """(P, 2): each prompt with its mask of the highest predicted IoU, the first of equals."""
-    best = found.iou.argmax(dim=1)
-    return torch.stack([torch.arange(len(best), device=best.device), best], dim=1)
-
-
-def _batches(
-    prompts: Prompts, features: ImageEmbedding, *, masked: bool
-) -> Iterator[dict[str, Tensor]]:
-    """The prompts as the decoder takes them, in pixels of its input, a number of them at a time."""
-    device = features.features.device
-    step = _limit(_MASK_PROMPTS_AT_ONCE if masked else _PROMPTS_AT_ONCE, features)
-    whole: dict[str, Tensor] = {}
-    if prompts.points is not None and prompts.labels is not None:
-        # float64 until here, then float32, as in SamPredictor.
-        whole["point_coords"] = torch.as_tensor(features.to_input(prompts.points)).float()
-        whole["point_labels"] = torch.as_tensor(prompts.labels).int()
-    if prompts.boxes is not None:
-        corners = features.to_input(prompts.boxes.reshape(-1, 2, 2)).reshape(-1, 4)
-        whole["boxes"] = torch.as_tensor(corners).float()
-    if prompts.logits is not None:
-        whole["mask_input"] = torch.as_tensor(prompts.logits)[:, None]
-    for start in range(0, len(prompts), step):
-        yield {name: part[start : start + step].to(device) for name, part in whole.items()}
+# -- inside -------------------------------------------------------------------------------------
 
 
 def _segment(
-    image: Picture,
-    sam: Model,
+    image: ImageOrEmbedding,
+    sam: SamLike,
     dtype: torch.dtype | str | None,
     image_id: str | None,
     multimask: bool,
@@ -373,7 +194,7 @@ def _segment(
 
 
 def opened(
-    image: Picture, sam: Model, dtype: torch.dtype | str | None = None
+    image: ImageOrEmbedding, sam: SamLike, dtype: torch.dtype | str | None = None
 ) -> tuple[Sam, ImageEmbedding]:
     """The model, loaded if it is a name or a path, and the picture's embedding, made if need be."""
     by_name = isinstance(sam, (str, os.PathLike))
@@ -389,27 +210,7 @@ def opened(
     return model, encode(pixels, model, dtype=dtype)
 
 
-def _limit(limits: dict[str, int], features: ImageEmbedding) -> int:
-    return limits.get(features.features.device.type, 32)
-
-
-def _joined(parts: list[np.ndarray | None]) -> np.ndarray | None:
-    arrays = [part for part in parts if part is not None]
-    return np.concatenate(arrays) if arrays else None
-
-
-def _name(image: Picture) -> str:
+def _name(image: ImageOrEmbedding) -> str:
     if isinstance(image, (str, os.PathLike)):
         return Path(image).name
     return Path(getattr(image, "filename", "") or "").name
-
-
-def picture_logits(logits: np.ndarray, features: ImageEmbedding) -> np.ndarray:
-    """Low-resolution logits (N, side, side) at the picture's size, float32 (N, H, W).
-
-    By SAM's own two interpolations; 4 bytes for each pixel and mask.
-    """
-    height, width = features.image_size
-    frame = Frame(features.input_size, features.img_size, (0, 0, width, height), (height, width))
-    dense: np.ndarray = enlarge(torch.as_tensor(logits), frame).numpy()
-    return dense

@@ -110,16 +110,16 @@ def test_no_boxes_need_no_encoder(picture):
 
 
 def test_a_mask_without_a_pixel_is_replaced_by_its_box(picture, sam, embedding, monkeypatch):
-    from samlab.sam import prompts as prompts_module
+    from samlab.sam import prompt_answers
 
-    real = prompts_module.to_masks
+    real = prompt_answers.to_masks
 
     def none_for_the_first(logits, *args, **kwargs):
         logits = logits.clone()
         logits[0] = -10
         return real(logits, *args, **kwargs)
 
-    monkeypatch.setattr(prompts_module, "to_masks", none_for_the_first)
+    monkeypatch.setattr(prompt_answers, "to_masks", none_for_the_first)
     found = segment_with_boxes(picture, BOXES, sam, features=embedding)
     assert found.empty.tolist() == [0]
     np.testing.assert_array_equal(found.segments.boxes[0], BOXES[0])

@@ -15,14 +15,9 @@ from samlab.errors import InputError, SamlabWarning
 from samlab.sam.fast.decoder import PromptDecoder
 from samlab.sam.fast.encoder import encode
 from samlab.sam.load import load_sam
+from samlab.sam.prompt_answers import ask, prompts_for
 from samlab.sam.prompt_checks import cell_shares, check_masks
-from samlab.sam.prompts import (
-    ask,
-    prompts_for,
-    segment_boxes,
-    segment_masks,
-    segment_points,
-)
+from samlab.sam.prompts import segment_boxes, segment_masks, segment_points
 from samlab.segments import Segments
 
 P = 3
@@ -170,7 +165,7 @@ def test_the_best_of_three(mini_sam, photo):
 
 @pytest.mark.parametrize("masked", [False, True])
 def test_more_prompts_than_fit_a_batch(mini_sam, photo, monkeypatch, masked):
-    from samlab.sam import prompts as module
+    from samlab.sam import prompt_answers as module
 
     embedding = encode(photo, mini_sam)
     boxes = np.array([[x, 20, x + 90, 200] for x in range(0, 110, 10)])

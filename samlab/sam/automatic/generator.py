@@ -216,12 +216,11 @@ class MaskGenerator:
         total = sum(len(self.point_grids[layer]) for _, _, layer in crops)
         with tqdm(total=total, desc="Masks", unit="point", disable=not self.progress) as bar:
             for i, (x0, y0, x1, y1), layer in crops:
-                whole = i == 0 and features is not None
                 crop = image[y0:y1, x0:x1]
                 search = Search(
                     sam=self.sam,
                     features=features
-                    if whole and features is not None
+                    if i == 0 and features is not None  # the first crop is the picture itself
                     else encode(crop, self.sam, dtype=self.dtype, compile=self.compile),
                     dtype=self.dtype,
                     crop_box=(x0, y0, x1, y1),

@@ -123,12 +123,12 @@ class Search:
         limit = _SMALL_CELLS * (x1 - x0) * (y1 - y0) / len(points)
         columns = np.minimum(points[:, 0].astype(int), x1 - x0 - 1) + x0
         rows = np.minimum(points[:, 1].astype(int), y1 - y0 - 1) + y0
-        places = columns * self.image_size[0] + rows
+        positions = columns * self.image_size[0] + rows
         inside = np.zeros(len(points), bool)
         for entry in self.found:
             if entry["area"] <= limit:
                 ends = np.cumsum(entry["runs"], dtype=np.int64)
-                inside |= np.searchsorted(ends, places, side="right") % 2 == 1
+                inside |= np.searchsorted(ends, positions, side="right") % 2 == 1
         return inside
 
     def candidates(self, crop: int, crop_boxes: Sequence[tuple[int, int, int, int]]) -> Candidates:

@@ -62,7 +62,7 @@ def propose(
     Returns:
         Three proposals; masks may be empty or equal.
     """
-    from samlab.sam.prompts import ask, prompts_for
+    from samlab.sam.prompt_answers import ask, prompts_for
 
     coords, kinds, corners = checked_prompt(points, box, features.image_size)
     prompts = prompts_for(
