@@ -29,9 +29,9 @@ import samlab
 from benchmarks._measure import build, clock, machine, picture, thresholds
 from samlab.images import read_image
 from samlab.pictures import list_pictures
+from samlab.pipeline.segmenter import SegmenterConfig
 from samlab.runs.disk.shards import Outcome
 from samlab.runs.disk.store import RunStore
-from samlab.runs.engine.work import Recipe
 from samlab.runs.folder import missing
 
 
@@ -55,7 +55,7 @@ def overhead(args: argparse.Namespace, folder: Path) -> None:
     if not hasattr(sam, "samlab_name"):
         options |= thresholds(sam, picture(), survive=0.1).options() | {"box_nms_thresh": 1.0}
     paths = photos(folder / "photos", args.pictures)
-    work = Recipe(sam, options=options).build()
+    work = SegmenterConfig(sam, options=options).build()
 
     def bare() -> int:
         return sum(len(work([read_image(path)])[0]) for path in paths)

@@ -33,9 +33,9 @@ from .latent.projection import project as project
 from .latent.similarity import heat_map as heat_map
 from .latent.similarity import similar as similar
 from .latent.similarity import similarity as similarity
-from .pipeline import segment as segment
-from .prompting import segment_detections as segment_detections
-from .prompting import segment_text as segment_text
+from .pipeline.prompting import segment_detections as segment_detections
+from .pipeline.prompting import segment_text as segment_text
+from .pipeline.segment import segment as segment
 from .runs.classes import cluster_run as cluster_run
 from .runs.classes import search_run as search_run
 from .runs.engine.ray_engine import RayEngine as RayEngine

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import samlab
-from samlab.runs.engine.work import Recipe
+from samlab.pipeline.segmenter import SegmenterConfig
+from samlab.runs.folder import run_with
 from samlab.segments import Segments
 
 OLD = Path(__file__).parent / "data" / "v0_1_0"
@@ -55,21 +56,27 @@ def test_a_run_opens() -> None:
 
 def test_the_same_call_still_has_the_same_settings() -> None:
     """Otherwise nobody could go on with a run of 0.1.0. New weights are told by their hash."""
-    settings = Recipe(options=OPTIONS).settings()
+    settings = SegmenterConfig(options=OPTIONS).settings()
     assert {**settings, "weights_sha256": "", "classify": None} == {
         **EXPECTED["settings"],
         "weights_sha256": "",
     }
 
 
-def test_an_interrupted_run_goes_on(old, monkeypatch) -> None:
+class OldWeights(SegmenterConfig):
+    """The model of today, in the place of the one that 0.1.0 had."""
+
+    def settings(self) -> dict[str, Any]:
+        weights = EXPECTED["settings"]["weights_sha256"]
+        return {**super().settings(), "weights_sha256": weights}
+
+
+def test_an_interrupted_run_goes_on(old) -> None:
     assert samlab.open_run(old / "stopped").pictures["image_id"].tolist() == EXPECTED["stopped"]
-    weights = EXPECTED["settings"]["weights_sha256"]
-    monkeypatch.setattr(Recipe, "_origin", lambda self: ("tiny", weights))
     done: list[int] = []
-    run = samlab.run(
-        old / "pictures", old / "stopped", on_progress=lambda state: done.append(state.done),
-        **OPTIONS,
+    run = run_with(
+        OldWeights(options=OPTIONS), old / "pictures", old / "stopped", progress=False,
+        on_progress=lambda state: done.append(state.done),
     )  # fmt: skip
     assert done == [2, 3]  # the broken file is tried again: no hash says that it is the same
     assert run.pictures["image_id"].tolist() == ["broken.png", "coin.png", "paper.png"]

@@ -14,8 +14,8 @@ from PIL import Image
 from samlab.errors import ImageError, InputError
 from samlab.formats.yolo import read_yolo
 from samlab.pictures import Picture, list_pictures, pictures_in, read_picture
+from samlab.pipeline.fingerprint import fingerprint
 from samlab.reports.folder import find_pictures
-from samlab.runs.engine.fingerprint import fingerprint
 from samlab.runs.engine.read_ahead import read_ahead
 from samlab.view.annotate.queue import Queue
 from tests.runs.light import make_pictures

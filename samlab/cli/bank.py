@@ -130,7 +130,7 @@ def classify(
 
     Example: samlab bank classify cars.safetensors street.jpg -o results --sam vit_b
     """
-    from samlab.pipeline import segment
+    from samlab.pipeline.segment import segment
     from samlab.sam.load import load_sam
 
     loaded = _load(bank)

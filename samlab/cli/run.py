@@ -147,7 +147,7 @@ def show(context: typer.Context) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    from samlab.runs.disk.cache import SegmentCache
+    from samlab.pipeline.cache import SegmentCache
 
     cache = SegmentCache()
     sizes = [entry.bytes for entry in cache.entries()]
@@ -170,7 +170,7 @@ def clear() -> None:
 
     Example: samlab cache clear
     """
-    from samlab.runs.disk.cache import SegmentCache
+    from samlab.pipeline.cache import SegmentCache
 
     cache = SegmentCache()
     typer.echo(f"{cache.clear() / 1e6:,.1f} MB removed from {cache.folder}")

@@ -26,9 +26,9 @@ from samlab.latent.cluster import (
 from samlab.latent.projection import fit_projection
 from samlab.latent.vectors import unit, vectors_of
 from samlab.palette import hex_color
-from samlab.runs.disk import shards
 from samlab.runs.results import Run
 from samlab.segments import Segments
+from samlab.segments.tables import to_parquet_bytes
 from samlab.view.explorer import Explorer, explore
 from samlab.view.plots import Strip, count, cut_square, plot_sheet
 
@@ -105,7 +105,7 @@ class RunClasses:
         """Write image_id, segment, label and class_name of every segment; whole or not at all."""
         frame = self.to_pandas()[["image_id", "segment", "label", "class_name"]]
         table = pa.Table.from_pandas(frame, preserve_index=False)
-        write_whole(Path(path), shards.to_bytes(table))
+        write_whole(Path(path), to_parquet_bytes(table))
         return Path(path)
 
     def class_name(self, label: int) -> str:
@@ -146,7 +146,7 @@ class RunClasses:
     def project_all(self) -> np.ndarray:
         """All segments on the map of the sampled ones, float32 (N, 2), block by block.
 
-        UMAP's own placement takes about as long per segment as its fit; for a look at the map,
+        UMAP's own transform takes about as long per segment as its fit; for a look at the map,
         `project` does.
         """
         metric: Any = self.fit.metric

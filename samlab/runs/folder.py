@@ -17,17 +17,18 @@ from samlab.pictures import (
     file_stamp,
     list_pictures,
 )
-from samlab.runs.disk.cache import SegmentCache, open_cache
+from samlab.pipeline.cache import SegmentCache, open_cache
+from samlab.pipeline.read_through import ReadThroughCache
+from samlab.pipeline.segmenter import SegmenterConfig
 from samlab.runs.disk.shards import Outcome
 from samlab.runs.disk.storage import absolute
 from samlab.runs.disk.store import RunStore
-from samlab.runs.engine.cached import Remember
-from samlab.runs.engine.collect import RunError, RunInterrupted, collect
+from samlab.runs.engine.classify import classifier
+from samlab.runs.engine.collect import FlushLimits, RunError, RunInterrupted, collect
 from samlab.runs.engine.job import Job
-from samlab.runs.engine.processes import Crew
+from samlab.runs.engine.processes import DeviceProcesses
 from samlab.runs.engine.progress import Progress, ProgressBar
 from samlab.runs.engine.ray_engine import RayEngine, ShardOrder, on_cluster
-from samlab.runs.engine.work import Recipe, classifier
 from samlab.runs.results import Run, open_run
 from samlab.segments import Segments
 
@@ -108,10 +109,45 @@ def run(
             f"Expected no device with a cluster, got {device!r}; RayEngine(gpus=...) says how many "
             "GPUs each worker has."
         )
-    recipe = Recipe(sam, how, tuple(embed), None, options)
-    devices = _devices(recipe, device) if engine == "local" else []
+    config = SegmenterConfig(sam, how, tuple(embed), None, options)
+    return run_with(
+        config, pictures, out, devices=_devices(config, device) if engine == "local" else [],
+        classify=classify, batch=batch, workers=workers, cache=cache, retry_errors=retry_errors,
+        progress=progress, on_progress=on_progress, engine=engine,
+    )  # fmt: skip
+
+
+def run_with(
+    config: SegmenterConfig,
+    pictures: Pictures,
+    out: str | os.PathLike[str],
+    *,
+    devices: Sequence[str | None] = (None,),
+    classify: Any = None,
+    batch: int | None = None,
+    workers: int | None = None,
+    cache: bool | str | os.PathLike[str] | SegmentCache = False,
+    retry_errors: bool = False,
+    progress: bool = True,
+    on_progress: Callable[[Progress], None] | None = None,
+    engine: Literal["local", "ray"] | RayEngine = "local",
+    limits: FlushLimits | None = None,
+) -> Run:
+    """What `run` does when its arguments are checked, with any segmenter.
+
+    The tests of runs go through here with a `SegmenterConfig` of their own, whose `settings` and
+    `build` need no model.
+
+    Args:
+        config: Its `build()` gives what segments the pictures: a callable as `SegmentBatch`, with
+            an attribute `batch`, how many pictures it takes at once.
+        pictures, out, classify, batch, workers, cache, retry_errors, progress, on_progress, engine:
+            See `run`.
+        devices: A process for each, where there are several; the one of this process otherwise.
+        limits: When a shard is written.
+    """
     give_classes, about_classes = classifier(classify)
-    settings = {**recipe.settings(), "classify": about_classes}
+    settings = {**config.settings(), "classify": about_classes}
     if give_classes is not None:  # a bank made for other vectors says so now
         give_classes(Segments(provenance=settings))
     listed = list_pictures(pictures)
@@ -125,8 +161,8 @@ def run(
         bar = ProgressBar(listed.total, before, show=progress, on_progress=on_progress)
         if engine != "local":
             order = ShardOrder(
-                absolute(store.place.url),
-                recipe.absolute(),
+                absolute(store.storage.url),
+                config.absolute(),
                 settings,
                 give_classes,
                 open_cache(cache),
@@ -135,8 +171,8 @@ def run(
             )
             on_cluster(RayEngine() if engine == "ray" else engine, order, todo, bar)
         else:
-            outcomes = _outcomes(recipe, devices, cache, batch, workers, todo)
-            collect(outcomes, store, bar, classify=give_classes)
+            outcomes = _outcomes(config, devices, cache, batch, workers, todo)
+            collect(outcomes, store, bar, classify=give_classes, limits=limits)
     return open_run(out)
 
 
@@ -177,7 +213,7 @@ def _changed(listed: PictureList, store: RunStore) -> list[str]:
 
 
 def _outcomes(
-    recipe: Recipe,
+    config: SegmenterConfig,
     devices: Sequence[str | None],
     cache: Any,
     batch: int | None,
@@ -185,15 +221,15 @@ def _outcomes(
     todo: Iterator[Picture],
 ) -> Generator[Outcome]:
     """The work itself, here or in a process for each device."""
-    memory = open_cache(cache)
+    kept = open_cache(cache)
     if len(devices) > 1:
-        return Crew(recipe, devices, memory, batch, workers).outcomes(todo)
-    work = replace(recipe, device=devices[0]).build()
-    remember = None if memory is None else Remember(memory, work.settings)
-    return Job(work, remember, batch or work.batch, workers).outcomes(todo)
+        return DeviceProcesses(config, devices, kept, batch, workers).outcomes(todo)
+    segmenter = replace(config, device=devices[0]).build()
+    reading = None if kept is None else ReadThroughCache(kept, config.settings())
+    return Job(segmenter, reading, batch or segmenter.batch, workers).outcomes(todo)
 
 
-def _devices(recipe: Recipe, device: str | Sequence[str] | None) -> list[str | None]:
+def _devices(config: SegmenterConfig, device: str | Sequence[str] | None) -> list[str | None]:
     """Where to compute: as asked, else on every GPU, else wherever load_sam thinks best."""
     named = [device] if isinstance(device, str) else list(device or [])
     if named:
@@ -204,13 +240,13 @@ def _devices(recipe: Recipe, device: str | Sequence[str] | None) -> list[str | N
     if isinstance(device, str):
         return [device]
     if device is not None:
-        if not device or not recipe.portable:
+        if not device or not config.portable:
             raise InputError(
                 "Expected one device or several, and for several the model by its name or path, "
-                f"which each process loads for itself; got {list(device)} and sam={recipe.sam!r}."
+                f"which each process loads for itself; got {list(device)} and sam={config.sam!r}."
             )
         return list(device)
-    if not recipe.portable:
+    if not config.portable:
         return [None]
     import torch
 

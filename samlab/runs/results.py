@@ -18,8 +18,8 @@ import pyarrow.dataset as ds
 from samlab.errors import FormatError, InputError
 from samlab.runs.disk import shards
 from samlab.runs.disk.shards import Shard
-from samlab.runs.disk.storage import Place, open_place
-from samlab.runs.disk.store import choose, read_about, read_shards
+from samlab.runs.disk.storage import Storage, open_storage
+from samlab.runs.disk.store import deduplicate, read_about, read_shards
 from samlab.segments import Segments
 
 
@@ -43,16 +43,16 @@ def open_run(out: str | os.PathLike[str], *, pictures: str | os.PathLike[str] | 
         >>> run = samlab.open_run("out")  # doctest: +SKIP
         >>> run.pictures[["image_id", "status", "n_segments"]]  # doctest: +SKIP
     """
-    place = open_place(out)
-    about = read_about(place)
+    storage = open_storage(out)
+    about = read_about(storage)
     if about is None:
         raise InputError(
-            f"Expected the folder of a run, with a file run.json; found none in '{place.url}'. "
+            f"Expected the folder of a run, with a file run.json; found none in '{storage.url}'. "
             "samlab.run(pictures, out) makes one."
         )
-    chosen = choose(list(read_shards(place)))
+    chosen = deduplicate(list(read_shards(storage)))
     root = None if pictures is None else Path(pictures)
-    return Run(place, about, tuple((shard, tuple(kept)) for shard, kept in chosen), root)
+    return Run(storage, about, tuple((shard, tuple(kept)) for shard, kept in chosen), root)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,13 +60,13 @@ class Run:
     """Results of a run over many pictures.
 
     Attributes:
-        place: Where they are.
+        storage: Where they are.
         about: run.json: settings, versions, when it began.
         shards: Each pair of files with the pictures in it that count.
         root: Where the pictures are now; None for where they were.
     """
 
-    place: Place
+    storage: Storage
     about: dict[str, Any]
     shards: tuple[tuple[Shard, tuple[str, ...]], ...]
     root: Path | None = None
@@ -107,7 +107,7 @@ class Run:
     @property
     def folder(self) -> str:
         """The folder or URL of the results."""
-        return self.place.url
+        return self.storage.url
 
     def __repr__(self) -> str:
         return (
@@ -141,7 +141,7 @@ class Run:
     @property
     def files(self) -> list[str]:
         """The Parquet files of the segments, for pandas, DuckDB or Polars."""
-        return [self.place.path(shard.segments_file) for shard, _ in self._full]
+        return [self.storage.path(shard.segments_file) for shard, _ in self._full]
 
     @property
     def dataset(self) -> ds.Dataset:
@@ -155,7 +155,7 @@ class Run:
         schemas = [self._schema(shard) for shard, _ in self._full]
         schema = pa.unify_schemas(schemas, promote_options="default")
         return ds.dataset(
-            self.files, schema=schema, format="parquet", filesystem=self.place.filesystem
+            self.files, schema=schema, format="parquet", filesystem=self.storage.filesystem
         )
 
     def table(self, columns: list[str] | None = None) -> pa.Table:
@@ -249,8 +249,8 @@ class Run:
     def _schema(self, shard: Shard) -> pa.Schema:
         import pyarrow.parquet as pq
 
-        path = self.place.path(shard.segments_file)
-        return pq.read_schema(path, filesystem=self.place.filesystem)
+        path = self.storage.path(shard.segments_file)
+        return pq.read_schema(path, filesystem=self.storage.filesystem)
 
     def _read(
         self, shard: Shard, kept: tuple[str, ...], columns: list[str] | None = None
@@ -259,11 +259,11 @@ class Run:
         import pyarrow.parquet as pq
 
         everything = len(kept) == shard.pictures.num_rows
-        path = self.place.path(shard.segments_file)
+        path = self.storage.path(shard.segments_file)
         try:
             return pq.read_table(
                 path,
-                filesystem=self.place.filesystem,
+                filesystem=self.storage.filesystem,
                 columns=columns,
                 filters=None if everything else ds.field("image_id").isin(list(kept)),
                 page_checksum_verification=True,

@@ -220,6 +220,27 @@ def write_parquet(table: pa.Table, path: Path) -> None:
         pq.write_table(table, temporary)
 
 
+def to_parquet_bytes(table: pa.Table) -> bytes:
+    """A Parquet file in memory, its pages with checksums."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+def from_parquet_bytes(data: bytes, name: str, advice: str = "") -> pa.Table:
+    """Read a Parquet file in memory and check its pages.
+
+    Raises:
+        FormatError: It is damaged; says so of the file `name`, and then `advice`.
+    """
+    try:
+        return pq.read_table(pa.BufferReader(data), page_checksum_verification=True)
+    except (pa.ArrowException, OSError) as error:
+        said = f"'{name}' is damaged: {' '.join(str(error).split())} {advice}"
+        raise FormatError(said.rstrip()) from error
+
+
 def read_parquet(path: str | Path) -> pa.Table:
     """Read one file; FormatError where it is missing or no Parquet file."""
     try:

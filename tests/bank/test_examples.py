@@ -22,7 +22,7 @@ from samlab.formats.bdd100k import read_bdd100k
 from samlab.formats.coco import read_coco
 from samlab.formats.label_maps import read_label_maps
 from samlab.images import read_image
-from samlab.pipeline import segment
+from samlab.pipeline.segment import segment
 from samlab.sam.checkpoints.catalogue import fetch
 from samlab.sam.fast.encoder import encode
 from samlab.sam.load import load_sam

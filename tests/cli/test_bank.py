@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 import samlab
 import samlab.bank.examples as examples_module
-import samlab.pipeline
+import samlab.pipeline.segment
 from samlab import masks
 from samlab.bank.memory_bank import MemoryBank
 from samlab.cli.bank import app
@@ -98,7 +98,7 @@ def test_classify_writes_segments_with_classes(files, spy, tmp_path, monkeypatch
         rles = masks.encode(np.ones((2, 240, 320), bool))
         return Segments(rles=rles, embeddings={"sam": np.array([[1, 1, 1], [9, 2, 1]])})
 
-    monkeypatch.setattr(samlab.pipeline, "segment", segment)
+    monkeypatch.setattr(samlab.pipeline.segment, "segment", segment)
     result = run("classify", bank, picture, "-o", tmp_path / "out")
     assert result.exit_code == 0
     (file,) = (tmp_path / "out").iterdir()
@@ -119,7 +119,7 @@ def test_classify_goes_on_after_a_broken_picture(files, spy, tmp_path, monkeypat
         samlab.read_image(image)
         return Segments(image_size=(240, 320))
 
-    monkeypatch.setattr(samlab.pipeline, "segment", segment)
+    monkeypatch.setattr(samlab.pipeline.segment, "segment", segment)
     result = run("classify", bank, broken, picture, "-o", tmp_path / "out")
     assert result.exit_code == 1
     assert "broken.jpg' is not a picture" in result.stderr

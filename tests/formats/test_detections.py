@@ -11,7 +11,7 @@ import torch
 
 from samlab.errors import FormatError, InputError, SamlabWarning
 from samlab.formats.detections import read_detections
-from samlab.prompting import segment_detections
+from samlab.pipeline.prompting import segment_detections
 from samlab.sam.prompts import segment_boxes
 
 BOXES = np.array([[10.0, 20, 60, 80], [100, 30, 150, 90], [20, 25, 40, 45]])

@@ -82,7 +82,7 @@ def _pictures_and_calm_run(folder: Path, n: int) -> tuple[Path, Path]:
 
 
 def _small_shards(pictures: Path, out: Path, retry: bool = False) -> None:
-    run_light(pictures, out, retry_errors=retry, flush_pictures=8, readers=2)
+    run_light(pictures, out, retry_errors=retry, flush_pictures=8, workers=2)
 
 
 def _compare(calm: Path, killed: Path) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,16 @@ import numpy as np
 from PIL import Image
 
 from samlab import masks
-from samlab.pictures import Pictures, list_pictures
+from samlab.pictures import Pictures
+from samlab.pipeline.segmenter import SegmentBatch, SegmenterConfig
+from samlab.runs.disk.shards import Outcome
 from samlab.runs.disk.store import RunStore
-from samlab.runs.engine.collect import Flush, collect
-from samlab.runs.engine.job import Job
-from samlab.runs.engine.progress import Progress, ProgressBar
-from samlab.runs.engine.work import Recipe
-from samlab.runs.folder import missing
+from samlab.runs.engine.collect import FlushLimits
+from samlab.runs.folder import run_with
 from samlab.runs.results import Run, open_run
 from samlab.segments import Segments
 
-SETTINGS = {"model": "light"}
+SETTINGS = {"model": "light", "classify": None}
 
 
 def make_pictures(folder: Path, n: int, broken: int = 0, size: int = 24) -> Path:
@@ -57,25 +56,63 @@ def _squares(image: np.ndarray) -> Segments:
     return Segments(rles=rles, embeddings={"sam": vectors}, image_size=image.shape[:2])
 
 
+@dataclass(frozen=True)
+class LightConfig(SegmenterConfig):
+    """In place of a model: a function, and pictures on which the process that does them ends.
+
+    Attributes:
+        segment: Pictures to segments.
+        about: What `settings` says.
+        deadly: A folder; the process ends on a picture whose first red values have a file there,
+            and removes the file first unless its name ends in "always". Where it ends in "waits",
+            the process waits until somebody else has removed it, and lives.
+    """
+
+    segment: SegmentBatch = light
+    about: Mapping[str, Any] = field(default_factory=lambda: {"model": "light"})
+    deadly: str = ""
+
+    def settings(self) -> dict[str, Any]:
+        return dict(self.about)
+
+    def build(self) -> Any:
+        return LightSegmenter(self.segment, Path(self.deadly) if self.deadly else None)
+
+
+@dataclass(frozen=True)
+class LightSegmenter:
+    segment: SegmentBatch
+    deadly: Path | None
+    batch = 2
+
+    def __call__(self, images: Sequence[np.ndarray]) -> Sequence[Segments]:
+        for image in images if self.deadly else ():
+            for file in self.deadly.glob(f"{image[0, 0, 0]}-{image[0, 1, 0]}*"):
+                if file.name.endswith("waits"):
+                    while file.exists():
+                        time.sleep(0.02)
+                    continue
+                if not file.name.endswith("always"):
+                    file.unlink()
+                os._exit(7)
+        return self.segment(images)
+
+
 def run_light(
     pictures: Pictures,
     out: Path | str,
     *,
-    work: Callable[[Sequence[np.ndarray]], Sequence[Segments]] = light,
-    classify: Any = None,
-    retry_errors: bool = False,
-    settings: dict[str, object] | None = None,
+    segment: SegmentBatch = light,
+    about: Mapping[str, Any] | None = None,
+    deadly: str = "",
     flush_pictures: int = 256,
-    on_progress: Callable[[Progress], None] | None = None,
-    **job: Any,
+    batch: int | None = 1,
+    **options: Any,
 ) -> Run:
-    """What samlab.run does, with another model."""
-    listed = list_pictures(pictures)
-    with RunStore.open(out, settings or SETTINGS, retry_errors=retry_errors) as store:
-        bar = ProgressBar(listed.total, len(store.done), show=False, on_progress=on_progress)
-        outcomes = Job(work, **job).outcomes(missing(listed, store))
-        collect(outcomes, store, bar, classify=classify, flush=Flush(pictures=flush_pictures))
-    return open_run(out)
+    """`run_with` on the light model."""
+    config = LightConfig(segment=segment, about=about or {"model": "light"}, deadly=deadly)
+    limits = FlushLimits(pictures=flush_pictures)
+    return run_with(config, pictures, out, batch=batch, progress=False, limits=limits, **options)
 
 
 def tables_of(run: Run) -> tuple[str, str]:
@@ -96,39 +133,7 @@ def check_folder(out: Path) -> None:
     assert (stated[stated > 0].sort_index() == found.sort_index()).all()
 
 
-@dataclass(frozen=True)
-class LightRecipe(Recipe):
-    """For processes that are started by name: the light model, and pictures that are its death.
-
-    Attributes:
-        deadly: A folder; the process ends on a picture whose first red value has a file there, and
-            removes the file first unless its name ends in "always". Where it ends in "waits", the
-            process waits until somebody else has removed it, and lives.
-    """
-
-    deadly: str = ""
-
-    def settings(self) -> dict[str, Any]:
-        return dict(SETTINGS)
-
-    def build(self) -> Any:
-        return LightWork(Path(self.deadly))
-
-
-@dataclass(frozen=True)
-class LightWork:
-    deadly: Path
-    settings = SETTINGS
-    batch = 2
-
-    def __call__(self, images: Sequence[np.ndarray]) -> list[Segments]:
-        for image in images:
-            for file in self.deadly.glob(f"{image[0, 0, 0]}-{image[0, 1, 0]}*"):
-                if file.name.endswith("waits"):
-                    while file.exists():
-                        time.sleep(0.02)
-                    continue
-                if not file.name.endswith("always"):
-                    file.unlink()
-                os._exit(7)
-        return light(images)
+def commit(store: RunStore, outcomes: Sequence[Outcome]) -> None:
+    """Write outcomes as one shard, as `collect` does."""
+    tables = [table for outcome in outcomes if (table := outcome.table()) is not None]
+    store.commit([outcome.row() for outcome in outcomes], tables, store.new_name())

@@ -20,6 +20,7 @@ from samlab.runs.disk.shards import Outcome
 from samlab.runs.disk.store import RunStore
 from samlab.segments import Segments
 from samlab.view.plots.sheets import Strip, cut_square, plot_sheet
+from tests.runs.light import commit
 
 COLOURS = np.array([[200, 40, 40], [40, 160, 60], [50, 70, 210]], np.uint8)
 
@@ -48,15 +49,15 @@ def make_run(folder: Path, order: list[int], at_once: int) -> samlab.runs.result
             outcomes = []
             for number in order[start : start + at_once]:
                 path = photos / f"{number:02d}.png"
-                place = Picture(number, path.name, str(path))
+                picture = Picture(number, path.name, str(path))
                 if number == 7:
-                    outcomes.append(Outcome(place, error="broken", error_type="ImageError"))
+                    outcomes.append(Outcome(picture, error="broken", error_type="ImageError"))
                     continue
                 kinds = [(number + i) % 3 for i in range(number % 5)]
                 pixels, segments = picture_of(number, kinds)
                 Image.fromarray(pixels).save(path)
-                outcomes.append(Outcome(place, segments, image_size=pixels.shape[:2]))
-            store.commit(outcomes)
+                outcomes.append(Outcome(picture, segments, image_size=pixels.shape[:2]))
+            commit(store, outcomes)
     return samlab.open_run(folder)
 
 
@@ -169,7 +170,7 @@ def test_labels_go_to_parquet(run, tmp_path):
 
 def test_nothing_goes_through_and_what_is_missing_is_said(run, tmp_path):
     with RunStore.open(tmp_path / "out", {}) as store:
-        store.commit([Outcome(Picture(0, "a.png", "a.png"), Segments(image_size=(4, 4)))])
+        commit(store, [Outcome(Picture(0, "a.png", "a.png"), Segments(image_size=(4, 4)))])
     empty = cluster_run(samlab.open_run(tmp_path / "out"))
     assert empty.labels.shape == (0,)
     assert empty.table.empty

@@ -17,9 +17,9 @@ from PIL import Image
 import samlab
 from samlab.errors import ImageError, InputError
 from samlab.pictures import read_picture
+from samlab.pipeline.segmenter import SegmenterConfig
 from samlab.runs.engine import collect
 from samlab.runs.engine.progress import Progress, ProgressBar
-from samlab.runs.engine.work import Recipe, classifier
 from samlab.runs.folder import RunError, RunInterrupted
 from samlab.runs.results import open_run
 from samlab.segments import Segments
@@ -125,7 +125,7 @@ def test_wrong_arguments_are_named(photos, tmp_path) -> None:
 
 
 def test_a_finished_run_does_not_load_the_model(tiny_run, photos, monkeypatch) -> None:
-    monkeypatch.setattr(Recipe, "build", lambda self: pytest.fail("loaded the model"))
+    monkeypatch.setattr(SegmenterConfig, "build", lambda self: pytest.fail("loaded the model"))
     again = samlab.run(photos, tiny_run.folder, points_per_side=12, progress=False)
     assert tables_of(again) == tables_of(tiny_run)
 
@@ -148,7 +148,7 @@ def test_ctrl_c_writes_what_is_done(pictures, tmp_path) -> None:
         return light(images)
 
     with pytest.raises(RunInterrupted) as caught:
-        run_light(pictures, tmp_path / "out", work=stopped)
+        run_light(pictures, tmp_path / "out", segment=stopped)
     assert str(caught.value) == (
         f"Stopped by Ctrl-C. 6 pictures are done and written to '{tmp_path / 'out'}'; "
         "the same call goes on with the rest."
@@ -201,26 +201,28 @@ def started_and_then_stopped(by: signal.Signals, run: str, folder: Path) -> tupl
 
     Args:
         by: The signal.
-        run: Code that calls `light_run(pictures, out)`, or has it called.
+        run: Code that has `samlab.run` run the pictures into `out`.
         folder: Where "pictures" are made and "out" is written.
     """
     make_pictures(folder / "pictures", 200)
     code = f"""
 import signal, sys, time
-from pathlib import Path
-from tests.runs.light import light, run_light
+from dataclasses import replace
+from samlab.runs import folder
+from tests.runs.light import LightConfig, light
 # Jobs in the background of a shell, as in CI, are started deaf to Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 done = 0
 def slow(images):
-    time.sleep(0.02 if done < 20 else 600)  # however late the signal comes, there is more to do
-    return light(images)
-def tell(state):
     global done
-    done = state.done
     print(done, flush=True)
-def light_run(pictures, out, **_):
-    return run_light(Path(pictures), Path(out), work=slow, on_progress=tell)
+    time.sleep(0.02 if done < 18 else 600)  # however late the signal comes, there is more to do
+    done += len(images)
+    return light(images)
+class Slow(LightConfig):
+    def build(self):
+        return replace(super().build(), segment=slow)
+folder.SegmenterConfig = Slow
 pictures, out = sys.argv[1:]
 {run}
 """
@@ -247,7 +249,7 @@ pictures, out = sys.argv[1:]
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal")
 def test_a_real_ctrl_c_ends_a_real_process_cleanly(tmp_path) -> None:
-    code, errors = started_and_then_stopped(signal.SIGINT, "light_run(pictures, out)", tmp_path)
+    code, errors = started_and_then_stopped(signal.SIGINT, "folder.run(pictures, out)", tmp_path)
     assert code != 0
     assert "RunInterrupted: Stopped by Ctrl-C." in errors
 
@@ -258,8 +260,6 @@ def test_sigterm_ends_the_command_as_ctrl_c_does(tmp_path, by) -> None:
     """Batch systems send it some time before they kill."""
     command = """
 from samlab.cli.main import app
-from samlab.runs import folder
-folder.run = light_run
 app(["run", pictures, "-o", out])
 """
     code, errors = started_and_then_stopped(by, command, tmp_path)
@@ -275,11 +275,11 @@ def test_a_resume_does_exactly_what_is_missing(pictures, tmp_path) -> None:
         return light(images)
 
     some = sorted(pictures.iterdir())[:5]
-    run_light(pictures, tmp_path / "whole", work=watched)
+    run_light(pictures, tmp_path / "whole", segment=watched)
     assert len(seen) == len(set(seen)) == 10
-    run_light({p.name: p for p in some}, tmp_path / "out", work=watched)
+    run_light({p.name: p for p in some}, tmp_path / "out", segment=watched)
     before = len(seen)
-    run = run_light(pictures, tmp_path / "out", work=watched)
+    run = run_light(pictures, tmp_path / "out", segment=watched)
     assert len(seen) - before == 6  # one of the two broken ones was among the first five
     assert len(set(seen)) == 10
     assert tables_of(run) == tables_of(open_run(tmp_path / "whole"))
@@ -292,7 +292,7 @@ def test_failed_pictures_are_left_alone_until_asked(pictures, tmp_path) -> None:
         raise RuntimeError("not today")
 
     model_fails = [pictures / "00001.png", pictures / "00002.png"]
-    first = run_light({p.name: p for p in model_fails}, out, work=stopped)
+    first = run_light({p.name: p for p in model_fails}, out, segment=stopped)
     assert first.errors["error"].tolist() == ["not today"] * 2
     assert len(run_light(pictures, out).errors) == 4
     again = run_light(pictures, out, retry_errors=True)
@@ -333,7 +333,7 @@ def test_one_picture_on_which_the_model_fails_costs_only_itself(pictures, tmp_pa
             raise RuntimeError("CUDA out of memory")
         return light(images)
 
-    run = run_light(pictures, tmp_path / "out", work=picky, batch=5)
+    run = run_light(pictures, tmp_path / "out", segment=picky, batch=5)
     row = run.pictures.set_index("image_id").loc["00004.png"]
     assert (row["status"], row["error"]) == ("error", "CUDA out of memory")
     assert (row["error_type"], row["width"]) == ("RuntimeError", 24)
@@ -351,7 +351,7 @@ def test_a_batch_that_does_not_fit_is_halved_from_then_on(pictures, tmp_path) ->
             raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return light(images)
 
-    run = run_light(pictures, tmp_path / "out", work=small, batch=8)
+    run = run_light(pictures, tmp_path / "out", segment=small, batch=8)
     assert sizes == [7, 3, 1, 2, 4, 2, 2, 2, 1]
     assert len(run.errors) == 2
     assert tables_of(run) == tables_of(run_light(pictures, tmp_path / "whole"))
@@ -368,7 +368,7 @@ def test_a_model_that_fails_on_everything_stops_the_run(tmp_path) -> None:
 
     seen: list[int] = []
     with pytest.raises(RunError, match="failed on 20 pictures in a row.* RuntimeError: an illegal"):
-        run_light(pictures, tmp_path / "out", work=works_at_first)
+        run_light(pictures, tmp_path / "out", segment=works_at_first)
     assert len(open_run(tmp_path / "out")) == 5
     assert len(run_light(pictures, tmp_path / "out").errors) == 0
 
@@ -384,13 +384,10 @@ def test_any_object_that_classifies(pictures, tmp_path) -> None:
         def classify(self, segments):
             return np.arange(len(segments)) % 2
 
-    give, about = classifier(Halves())
-    run = run_light(pictures, tmp_path / "out", classify=give)
+    run = run_light(pictures, tmp_path / "out", classify=Halves())
     table = run.to_pandas()
     assert (table["label"] == table["segment"] % 2).all()
-    assert about is not None
-    assert about["kind"] == "Halves"
-    assert classifier(None) == (None, None)
+    assert run.settings["classify"]["kind"] == "Halves"
 
 
 # -- reading it ---------------------------------------------------------------------------------

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from samlab.errors import FormatError
 from samlab.pictures import Picture
-from samlab.runs.disk.storage import Place
+from samlab.runs.disk.storage import Storage
 from samlab.segments import Segments
+from samlab.segments.tables import from_parquet_bytes, to_parquet_bytes
 
 PICTURES, SEGMENTS = "pictures", "segments"
 _KEY = b"samlab.run"
@@ -148,25 +148,29 @@ class Shard:
 
 
 def write_shard(
-    place: Place, name: str, rows: Sequence[Mapping[str, Any]], tables: Sequence[pa.Table]
+    storage: Storage, name: str, rows: Sequence[Mapping[str, Any]], tables: Sequence[pa.Table]
 ) -> None:
     """Commit a batch of pictures as one act."""
     segments = pa.concat_tables(_alike(tables), promote_options="default") if tables else None
-    write_tables(place, name, pa.Table.from_pylist(list(rows), PICTURE_SCHEMA), segments)
+    write_tables(storage, name, pa.Table.from_pylist(list(rows), PICTURE_SCHEMA), segments)
 
 
-def write_tables(place: Place, name: str, pictures: pa.Table, segments: pa.Table | None) -> None:
-    """The same for whole tables."""
+def write_tables(
+    storage: Storage, name: str, pictures: pa.Table, segments: pa.Table | None
+) -> None:
+    """The same for tables that are put together already."""
     size = 0
     if segments is not None and len(segments):
-        data = to_bytes(segments)
+        data = to_parquet_bytes(segments)
         size = len(data)
-        place.write(f"{SEGMENTS}/{name}.parquet", data)
+        storage.write(f"{SEGMENTS}/{name}.parquet", data)
     about = {_KEY: json.dumps({"segments_bytes": size}).encode()}
-    place.write(f"{PICTURES}/{name}.parquet", to_bytes(pictures.replace_schema_metadata(about)))
+    storage.write(
+        f"{PICTURES}/{name}.parquet", to_parquet_bytes(pictures.replace_schema_metadata(about))
+    )
 
 
-def read_shard(place: Place, pictures_file: str) -> Shard | None:
+def read_shard(storage: Storage, pictures_file: str) -> Shard | None:
     """A committed shard; None where the pair is not complete, or is gone by now.
 
     Raises:
@@ -174,10 +178,10 @@ def read_shard(place: Place, pictures_file: str) -> Shard | None:
     """
     name = pictures_file.rsplit("/", 1)[-1].removesuffix(".parquet")
     try:
-        data = place.read(pictures_file)
+        data = storage.read(pictures_file)
     except FileNotFoundError:
         return None
-    pictures = from_bytes(data, f"{place.url}/{pictures_file}")
+    pictures = from_bytes(data, f"{storage.url}/{pictures_file}")
     for later, value in _LATER.items():
         if later not in pictures.column_names:
             filled = pa.array([value] * len(pictures), PICTURE_SCHEMA.field(later).type)
@@ -185,12 +189,12 @@ def read_shard(place: Place, pictures_file: str) -> Shard | None:
     missing = [n for n in PICTURE_SCHEMA.names if n not in pictures.column_names]
     if missing or _KEY not in (pictures.schema.metadata or {}):
         raise FormatError(
-            f"'{place.url}/{pictures_file}' was not written by samlab.run"
+            f"'{storage.url}/{pictures_file}' was not written by samlab.run"
             + (f"; it has no column {', '.join(missing)}." if missing else ".")
         )
     shard = Shard(name, pictures)
     stated = _stated(pictures)
-    return shard if stated == 0 or place.size(shard.segments_file) == stated else None
+    return shard if stated == 0 or storage.size(shard.segments_file) == stated else None
 
 
 def only(table: pa.Table, image_ids: Sequence[str]) -> pa.Table:
@@ -199,23 +203,10 @@ def only(table: pa.Table, image_ids: Sequence[str]) -> pa.Table:
     return table.filter(pc.is_in(table["image_id"], value_set=chosen))
 
 
-def to_bytes(table: pa.Table) -> bytes:
-    """A Parquet file in memory, its pages with checksums."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
-    data: bytes = sink.getvalue().to_pybytes()
-    return data
-
-
 def from_bytes(data: bytes, name: str) -> pa.Table:
-    """Read a Parquet file in memory and check its pages; FormatError where it is damaged."""
-    try:
-        return pq.read_table(pa.BufferReader(data), page_checksum_verification=True)
-    except (pa.ArrowException, OSError) as error:
-        raise FormatError(
-            f"'{name}' is damaged: {' '.join(str(error).split())} Move it away and call "
-            "samlab.run again, which does its pictures once more."
-        ) from error
+    """One of the two tables of a shard; FormatError where it is damaged."""
+    advice = "Move it away and call samlab.run again, which does its pictures once more."
+    return from_parquet_bytes(data, name, advice)
 
 
 def _stated(pictures: pa.Table) -> int:

@@ -17,7 +17,7 @@ from samlab.errors import InputError, StorageError, require_extra
 from samlab.files import write_whole
 
 
-class Place(Protocol):
+class Storage(Protocol):
     """A folder with files named by relative POSIX paths, such as `"pictures/part-1.parquet"`."""
 
     @property
@@ -45,7 +45,7 @@ class Place(Protocol):
     def remove(self, name: str) -> None: ...
 
 
-def open_place(out: str | os.PathLike[str]) -> Place:
+def open_storage(out: str | os.PathLike[str]) -> Storage:
     """The folder that a path or a URL (`s3://bucket/run`) names; it need not exist."""
     text = os.fspath(out)
     if text.startswith("file://"):

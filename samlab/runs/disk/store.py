@@ -25,8 +25,9 @@ import pyarrow as pa
 from samlab.errors import FormatError, InputError, SamlabWarning
 from samlab.runs.disk import shards
 from samlab.runs.disk.lock import WriterLock
-from samlab.runs.disk.shards import Outcome, Shard
-from samlab.runs.disk.storage import LocalFolder, Place, open_place
+from samlab.runs.disk.shards import Shard
+from samlab.runs.disk.storage import LocalFolder, Storage, open_storage
+from samlab.segments.tables import to_parquet_bytes
 
 FORMAT, FORMAT_VERSION = "samlab run", 1
 ABOUT = "run.json"
@@ -46,12 +47,12 @@ class RunStore:
     """The results of a run, for writing. Open one with `RunStore.open`, close it at the end.
 
     Attributes:
-        place: Where it is.
+        storage: Where it is.
         done: image_id -> `Done`, for every picture that counts as done.
     """
 
-    def __init__(self, place: Place, lock: WriterLock | None) -> None:
-        self.place = place
+    def __init__(self, storage: Storage, lock: WriterLock | None) -> None:
+        self.storage = storage
         self.done: dict[str, Done] = {}
         self._lock = lock
         self._count = 0
@@ -73,13 +74,13 @@ class RunStore:
             InputError: The folder holds a run with other settings, or something else; or another
                 process is writing there.
         """
-        place = open_place(out)
+        storage = open_storage(out)
         lock = None
-        if isinstance(place, LocalFolder):
-            lock = WriterLock.take(place.root)
+        if isinstance(storage, LocalFolder):
+            lock = WriterLock.take(storage.root)
         try:
-            _check_settings(place, settings)
-            store = cls(place, lock)
+            _check_settings(storage, settings)
+            store = cls(storage, lock)
             store._tidy(retry_errors)
         except BaseException:
             if lock is not None:
@@ -101,19 +102,15 @@ class RunStore:
 
     # -- writing ------------------------------------------------------------------------------
 
-    def commit(self, outcomes: Collection[Outcome], name: str | None = None) -> None:
-        """Write a batch of pictures as one act; after a crash it is there or not."""
-        if not outcomes:
-            return
-        rows = [outcome.row() for outcome in outcomes]
-        tables = [table for outcome in outcomes if (table := outcome.table()) is not None]
-        self.commit_rows(rows, tables, name)
+    def commit(self, rows: list[dict[str, Any]], tables: list[pa.Table], name: str) -> None:
+        """Write a batch of pictures as one act; after a crash it is there or not.
 
-    def commit_rows(
-        self, rows: list[dict[str, Any]], tables: list[pa.Table], name: str | None = None
-    ) -> None:
-        """The same for rows and tables made before; see `Outcome`."""
-        shards.write_shard(self.place, name or self.new_name(), rows, tables)
+        Args:
+            rows: `Outcome.row()` of each picture.
+            tables: `Outcome.table()` of those that have segments.
+            name: From `new_name`.
+        """
+        shards.write_shard(self.storage, name, rows, tables)
         for row in rows:
             self.done[row["image_id"]] = Done(row["status"], row["bytes"], row["modified_ns"])
 
@@ -125,7 +122,7 @@ class RunStore:
     def hashes(self, image_ids: Collection[str]) -> dict[str, str]:
         """SHA-256 of the files of some pictures as they were when they were done."""
         found: dict[str, str] = {}
-        for shard in read_shards(self.place) if image_ids else ():
+        for shard in read_shards(self.storage) if image_ids else ():
             rows = shards.only(shard.pictures, list(image_ids))
             found.update(zip(*(rows[c].to_pylist() for c in ("image_id", "sha256")), strict=True))
         return found
@@ -135,7 +132,7 @@ class RunStore:
         wanted = set(image_ids) & self.done.keys()
         if not wanted:
             return
-        for shard in read_shards(self.place):
+        for shard in read_shards(self.storage):
             names = shard.pictures["image_id"].to_pylist()
             kept = [name for name in names if name not in wanted]
             if len(kept) < len(names):
@@ -147,19 +144,19 @@ class RunStore:
 
     def _tidy(self, retry_errors: bool) -> None:
         """Read what is done and remove what does not count."""
-        if isinstance(self.place, LocalFolder):
+        if isinstance(self.storage, LocalFolder):
             alone = self._lock is not None and self._lock.held
-            self.place.sweep(0.0 if alone else _HOUR)
-        found = list(read_shards(self.place, on_damage=self._put_aside))
+            self.storage.sweep(0.0 if alone else _HOUR)
+        found = list(read_shards(self.storage, on_damage=self._put_aside))
         self._count = len(found)
         committed = {shard.pictures_file for shard in found}
         committed |= {shard.segments_file for shard in found}
         # First the pictures' files: without them, their segments count no longer.
         for folder in (shards.PICTURES, shards.SEGMENTS):
-            for name in self.place.names(folder):
+            for name in self.storage.names(folder):
                 if name.endswith(".parquet") and name not in committed:
-                    self.place.remove(name)
-        for shard, kept in choose(found):
+                    self.storage.remove(name)
+        for shard, kept in deduplicate(found):
             columns = [shard.pictures[c].to_pylist() for c in ("image_id", *Done._fields)]
             rows = {i: Done(*values) for i, *values in zip(*columns, strict=True)}
             if retry_errors:
@@ -177,44 +174,46 @@ class RunStore:
         """
         pictures = shards.only(shard.pictures, kept)
         if kept and _segments_in(pictures) == _segments_in(shard.pictures):
-            self.place.write(shard.pictures_file, shards.to_bytes(pictures))
+            self.storage.write(shard.pictures_file, to_parquet_bytes(pictures))
             return
         if kept:
             segments = None
             if _segments_in(pictures):
                 name = shard.segments_file
-                segments = shards.from_bytes(self.place.read(name), f"{self.place.url}/{name}")
+                segments = shards.from_bytes(self.storage.read(name), f"{self.storage.url}/{name}")
                 segments = shards.only(segments, kept)
-            shards.write_tables(self.place, self.new_name(), pictures, segments)
-        self.place.remove(shard.pictures_file)
-        self.place.remove(shard.segments_file)
+            shards.write_tables(self.storage, self.new_name(), pictures, segments)
+        self.storage.remove(shard.pictures_file)
+        self.storage.remove(shard.segments_file)
 
     def _put_aside(self, name: str) -> None:
         """Keep a damaged file for whoever wants to look, where it no longer counts."""
         aside = f"{_DAMAGED}/{name.rsplit('/', 1)[-1]}"
         warnings.warn(
-            f"'{self.place.url}/{name}' is damaged. It is moved to '{aside}', and its pictures are "
-            "done again.",
+            f"'{self.storage.url}/{name}' is damaged. It is moved to '{aside}', and its pictures "
+            "are done again.",
             SamlabWarning,
             stacklevel=5,
         )
-        self.place.write(aside, self.place.read(name))
-        self.place.remove(name)
+        self.storage.write(aside, self.storage.read(name))
+        self.storage.remove(name)
 
 
-def read_shards(place: Place, *, on_damage: Callable[[str], None] | None = None) -> Iterator[Shard]:
+def read_shards(
+    storage: Storage, *, on_damage: Callable[[str], None] | None = None
+) -> Iterator[Shard]:
     """Every committed shard, by name.
 
     Args:
-        place: The run's folder.
+        storage: The run's folder.
         on_damage: Called with the name of a file that is damaged, which then does not count;
             without it, a FormatError is raised.
     """
-    names = [name for name in place.names(shards.PICTURES) if name.endswith(".parquet")]
+    names = [name for name in storage.names(shards.PICTURES) if name.endswith(".parquet")]
 
     def read(name: str) -> Shard | FormatError | None:
         try:
-            return shards.read_shard(place, name)
+            return shards.read_shard(storage, name)
         except FormatError as error:
             return error
 
@@ -228,7 +227,7 @@ def read_shards(place: Place, *, on_damage: Callable[[str], None] | None = None)
                 yield found
 
 
-def choose(found: Collection[Shard]) -> list[tuple[Shard, list[str]]]:
+def deduplicate(found: Collection[Shard]) -> list[tuple[Shard, list[str]]]:
     """Which pictures of each shard count: every picture once, a result before an error.
 
     Of several equal ones the first by name counts.
@@ -250,50 +249,51 @@ def _segments_in(pictures: pa.Table) -> int:
     return sum(pictures["n_segments"].to_pylist())
 
 
-def read_about(place: Place) -> dict[str, Any] | None:
+def read_about(storage: Storage) -> dict[str, Any] | None:
     """`run.json`, checked; None where there is none."""
     try:
-        about = json.loads(place.read(ABOUT))
+        about = json.loads(storage.read(ABOUT))
     except FileNotFoundError:
         return None
     except ValueError:
         about = None
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         raise FormatError(
-            f"'{place.url}/{ABOUT}' is not the description of a samlab run. Choose another folder."
+            f"'{storage.url}/{ABOUT}' is not the description of a samlab run. Choose another "
+            "folder."
         )
     if about["version"] > FORMAT_VERSION:
         raise FormatError(
-            f"Expected a run of format version {FORMAT_VERSION} or lower in '{place.url}', got "
+            f"Expected a run of format version {FORMAT_VERSION} or lower in '{storage.url}', got "
             f"{about['version']}. It was written by a newer samlab: upgrade samlab."
         )
     return about
 
 
-def _check_settings(place: Place, settings: Mapping[str, Any]) -> None:
+def _check_settings(storage: Storage, settings: Mapping[str, Any]) -> None:
     """Compare with the run that is there, or describe a new one."""
     wanted = json.loads(json.dumps(settings))
-    about = read_about(place)
+    about = read_about(storage)
     if about is None:
-        if place.names(shards.PICTURES) or place.names(shards.SEGMENTS):
+        if storage.names(shards.PICTURES) or storage.names(shards.SEGMENTS):
             raise InputError(
-                f"Expected an empty folder or an earlier run, but '{place.url}' has results and no "
-                f"{ABOUT}. Choose another folder."
+                f"Expected an empty folder or an earlier run, but '{storage.url}' has results and "
+                f"no {ABOUT}. Choose another folder."
             )
-        _begin(place, wanted)
+        _begin(storage, wanted)
         return
     differences = list(_differences(about["settings"], wanted))
-    if differences and not place.names(shards.PICTURES):
+    if differences and not storage.names(shards.PICTURES):
         # An earlier call ended before its first result, perhaps for a setting put right now.
-        _begin(place, wanted)
+        _begin(storage, wanted)
     elif differences:
         raise InputError(
-            f"'{place.url}' holds a run with other settings: {'; '.join(differences)}. Use the "
+            f"'{storage.url}' holds a run with other settings: {'; '.join(differences)}. Use the "
             "same settings to go on with it, or choose another folder."
         )
 
 
-def _begin(place: Place, settings: Any) -> None:
+def _begin(storage: Storage, settings: Any) -> None:
     """Describe a new run."""
     about = {
         "format": FORMAT,
@@ -302,7 +302,7 @@ def _begin(place: Place, settings: Any) -> None:
         "versions": {name: version(name) for name in ("samlab", "numpy", "pyarrow")},
         "begun": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    place.write(ABOUT, json.dumps(about, indent=2).encode())
+    storage.write(ABOUT, json.dumps(about, indent=2).encode())
 
 
 def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:

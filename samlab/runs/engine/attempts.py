@@ -13,7 +13,7 @@ from typing import Any
 
 from samlab.pictures import Picture
 from samlab.runs.disk.shards import Outcome
-from samlab.runs.disk.storage import Place
+from samlab.runs.disk.storage import Storage
 
 FOLDER = "attempts"
 _AS_USUAL = 2  # times a batch is done as a whole
@@ -24,14 +24,14 @@ class Attempts:
     """The note about one batch.
 
     Args:
-        place: The run's folder.
+        storage: The run's folder.
         name: The batch's shard.
     """
 
-    def __init__(self, place: Place, name: str) -> None:
-        self._place, self._file = place, f"{FOLDER}/{name}.json"
+    def __init__(self, storage: Storage, name: str) -> None:
+        self._storage, self._file = storage, f"{FOLDER}/{name}.json"
         try:
-            self._note: dict[str, Any] = json.loads(place.read(self._file))
+            self._note: dict[str, Any] = json.loads(storage.read(self._file))
         except (FileNotFoundError, ValueError):
             self._note = {"begun": 0, "current": None, "deaths": {}}
         current = self._note["current"]
@@ -66,17 +66,17 @@ class Attempts:
 
     def finish(self) -> None:
         """The batch is written: the note may go."""
-        self._place.remove(self._file)
+        self._storage.remove(self._file)
 
     def _deaths(self, picture: Picture) -> int:
         return int(self._note["deaths"].get(picture.image_id, 0))
 
     def _write(self, current: str | None) -> None:
         self._note["current"] = current
-        self._place.write(self._file, json.dumps(self._note).encode())
+        self._storage.write(self._file, json.dumps(self._note).encode())
 
 
-def forget_attempts(place: Place) -> None:
+def forget_attempts(storage: Storage) -> None:
     """Remove the notes of an earlier call: everything gets its chance again."""
-    for name in place.names(FOLDER):
-        place.remove(name)
+    for name in storage.names(FOLDER):
+        storage.remove(name)

@@ -10,8 +10,8 @@ from typing import Any
 from samlab.errors import SamlabError, StorageError
 from samlab.runs.disk.shards import Outcome
 from samlab.runs.disk.store import RunStore
+from samlab.runs.engine.classify import Classify
 from samlab.runs.engine.progress import ProgressBar
-from samlab.runs.engine.work import Classify
 
 _GIVE_UP = 20  # pictures in a row on which the model fails before the run stops
 
@@ -25,7 +25,7 @@ class RunInterrupted(KeyboardInterrupt):
 
 
 @dataclass(frozen=True)
-class Flush:
+class FlushLimits:
     """A shard is written when one of these has come together.
 
     It bounds the memory, and what a crash can cost.
@@ -47,7 +47,7 @@ def collect(
     bar: ProgressBar,
     *,
     classify: Classify | None = None,
-    flush: Flush | None = None,
+    limits: FlushLimits | None = None,
 ) -> None:
     """Write outcomes as they come. Whatever ends the run, what is done is written first.
 
@@ -56,7 +56,7 @@ def collect(
         RunError: The model fails on one picture after the other.
         StorageError: The results cannot be written.
     """
-    buffer = _Buffer(store, flush or Flush())
+    buffer = _Buffer(store, limits or FlushLimits())
     try:
         with bar:
             for outcome in outcomes:
@@ -68,7 +68,7 @@ def collect(
         buffer.flush()
         raise RunInterrupted(
             f"Stopped by Ctrl-C. {len(store.done):,} pictures are done and written to "
-            f"'{store.place.url}'; the same call goes on with the rest."
+            f"'{store.storage.url}'; the same call goes on with the rest."
         ) from error
     except StorageError:
         raise
@@ -82,7 +82,7 @@ def collect(
 class _Buffer:
     """Outcomes on their way into a shard. Ctrl-C may come between any two of its steps."""
 
-    def __init__(self, store: RunStore, limits: Flush) -> None:
+    def __init__(self, store: RunStore, limits: FlushLimits) -> None:
         self._store, self._limits = store, limits
         # A picture's row and its segments come in as one: a row alone would say that it is done.
         self._kept: list[tuple[dict[str, Any], Any]] = []
@@ -114,7 +114,7 @@ class _Buffer:
         """Write what has come together; stopped in the middle and called again, the same shard."""
         if self._kept:
             tables = [table for _, table in self._kept if table is not None]
-            self._store.commit_rows([row for row, _ in self._kept], tables, self._name)
+            self._store.commit([row for row, _ in self._kept], tables, self._name)
             self._kept = []
             self._name = self._store.new_name()
         self._bytes = 0

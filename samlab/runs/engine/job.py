@@ -9,10 +9,11 @@ from itertools import islice
 from typing import TypeVar
 
 from samlab.pictures import Picture
+from samlab.pipeline.read_through import ReadThroughCache
+from samlab.pipeline.segmenter import SegmentBatch
 from samlab.runs.disk.shards import Outcome
-from samlab.runs.engine.cached import Remember
 from samlab.runs.engine.read_ahead import Loaded, read_ahead
-from samlab.runs.engine.work import Work
+from samlab.segments import Segments
 
 T = TypeVar("T")
 
@@ -22,14 +23,14 @@ class Job:
     """What one process does.
 
     Attributes:
-        work: Pictures to segments.
-        remember: Keeps what `work` gives and looks it up, or None.
-        batch: Pictures given to `work` at once; fewer after it ran out of memory.
+        segment: Pictures to segments.
+        cache: Where segments are looked up first, or None.
+        batch: Pictures given to `segment` at once; fewer after it ran out of memory.
         readers: Threads that read ahead.
     """
 
-    work: Work
-    remember: Remember | None = None
+    segment: SegmentBatch
+    cache: ReadThroughCache | None = None
     batch: int = 1
     readers: int | None = None
 
@@ -56,10 +57,13 @@ class Job:
     def _ask(self, good: Sequence[Loaded]) -> dict[str, Outcome]:
         """Ask the model about a batch; if that fails, about each half of it, down to one."""
         begin = time.perf_counter()
-        work = self.work if self.remember is None else self.remember(self.work, good)
+        images = [one.array for one in good if one.array is not None]
         try:
-            answers = work([one.array for one in good if one.array is not None])
-            outcomes = [_good(one, s) for one, s in zip(good, answers, strict=True)]
+            if self.cache is None:
+                answers = self.segment(images)
+            else:
+                answers = self.cache.segments(self.segment, images, [one.sha256 for one in good])
+            outcomes = [_done(one, s) for one, s in zip(good, answers, strict=True)]
             seconds = (time.perf_counter() - begin) / len(good)
             return {o.picture.image_id: replace(o, seconds=seconds) for o in outcomes}
         except Exception as error:  # noqa: BLE001  whatever a model says about one picture
@@ -97,10 +101,10 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield group
 
 
-def _good(one: Loaded, segments: object) -> Outcome:
+def _done(one: Loaded, segments: Segments) -> Outcome:
     return Outcome(
         one.picture,
-        segments,  # type: ignore[arg-type]
+        segments,
         image_size=_size(one),
         bytes=one.bytes,
         sha256=one.sha256,

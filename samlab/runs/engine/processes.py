@@ -14,13 +14,13 @@ from itertools import islice
 
 from samlab.errors import InputError
 from samlab.pictures import Picture
-from samlab.runs.disk.cache import SegmentCache
+from samlab.pipeline.cache import SegmentCache
+from samlab.pipeline.read_through import ReadThroughCache
+from samlab.pipeline.segmenter import SegmenterConfig
 from samlab.runs.disk.shards import Outcome
-from samlab.runs.engine.cached import Remember
 from samlab.runs.engine.collect import RunError
 from samlab.runs.engine.job import Job
-from samlab.runs.engine.read_ahead import Loaded, load
-from samlab.runs.engine.work import Recipe
+from samlab.runs.engine.read_ahead import Loaded, load_picture
 from samlab.worker import NotPrepared, Worker, WorkerDied
 
 _RESTARTS = 3  # of the process of one device, before it is given up
@@ -28,18 +28,18 @@ _BATCH = {"cpu": 1}  # pictures at once on a device; 8 elsewhere
 
 
 @dataclass(frozen=True)
-class Crew:
+class DeviceProcesses:
     """A process for each device.
 
     Attributes:
-        recipe: What they do; its model is a name or a path.
+        config: What they do; its model is a name or a path.
         devices: One process each.
         cache: Where they look first, or None.
         batch: Pictures encoded at once; 1 on a CPU and 8 elsewhere by default.
         readers: Threads that read, in each.
     """
 
-    recipe: Recipe
+    config: SegmenterConfig
     devices: Sequence[str | None]
     cache: SegmentCache | None = None
     batch: int | None = None
@@ -85,9 +85,9 @@ class Crew:
                 thread.join(timeout=10)
 
     def _worker(self, device: str | None) -> Worker:
-        recipe = replace(self.recipe, device=device)
+        config = replace(self.config, device=device)
         try:
-            return Worker(prepared, recipe, self.cache, self.readers or 2)
+            return Worker(prepared, config, self.cache, self.readers or 2)
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise InputError(
                 f"What embed holds cannot be sent to another process ({error}). Name the "
@@ -216,11 +216,11 @@ def _talk(worker: Worker, pool: _WorkPool, size: int) -> bool:
 
 
 def prepared(
-    recipe: Recipe, cache: SegmentCache | None, readers: int
+    config: SegmenterConfig, cache: SegmentCache | None, readers: int
 ) -> Callable[[Iterator[list[Picture]]], Iterator[list[Outcome]]]:
     """Load the model; returns what turns batches of pictures into their outcomes."""
-    work = recipe.build()
-    job = Job(work, None if cache is None else Remember(cache, work.settings))
+    reading = None if cache is None else ReadThroughCache(cache, config.settings())
+    job = Job(config.build(), reading)
 
     def outcomes(requests: Iterator[list[Picture]]) -> Iterator[list[Outcome]]:
         batches: queue.Queue[list[Future[Loaded]] | None] = queue.Queue()
@@ -239,5 +239,5 @@ def _read(
 ) -> None:
     """Begin to read the pictures of each batch as soon as it is asked for."""
     for pictures in requests:
-        batches.put([pool.submit(load, picture) for picture in pictures])
+        batches.put([pool.submit(load_picture, picture) for picture in pictures])
     batches.put(None)

@@ -21,16 +21,17 @@ import numpy as np
 
 from samlab.errors import InputError, require_extra
 from samlab.pictures import Picture
+from samlab.pipeline.cache import SegmentCache
+from samlab.pipeline.read_through import ReadThroughCache
+from samlab.pipeline.segmenter import SegmenterConfig
 from samlab.runs.disk import shards
-from samlab.runs.disk.cache import SegmentCache
 from samlab.runs.disk.shards import Outcome
-from samlab.runs.disk.storage import open_place
+from samlab.runs.disk.storage import open_storage
 from samlab.runs.engine.attempts import Attempts, forget_attempts
-from samlab.runs.engine.cached import Remember
+from samlab.runs.engine.classify import Classify
 from samlab.runs.engine.collect import RunError, RunInterrupted, classified
 from samlab.runs.engine.job import Job
 from samlab.runs.engine.progress import ProgressBar
-from samlab.runs.engine.work import Classify, Recipe
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class ShardOrder:
     """What each worker of a run is told: everything but the pictures."""
 
     out: str
-    recipe: Recipe
+    config: SegmenterConfig
     settings: dict[str, Any]
     classify: Classify | None
     cache: SegmentCache | None
@@ -83,25 +84,25 @@ class ShardWorker:
 
     def __init__(self, order: ShardOrder) -> None:
         self._order = order
-        self._place = open_place(order.out)
-        work = order.recipe.build()
-        differs = {k: v for k, v in work.settings.items() if order.settings.get(k) != v}
+        self._storage = open_storage(order.out)
+        settings = order.config.settings()
+        differs = {k: v for k, v in settings.items() if order.settings.get(k) != v}
         if differs:
             raise RunError(
                 f"A worker's settings differ from those of the run: {differs}. Give the weights by "
                 "a name, or by a path that is the same file on all machines."
             )
-        cache = order.cache
-        remember = None if cache is None else Remember(cache, work.settings)
-        self._job = Job(work, remember, order.batch or work.batch, order.readers)
+        segmenter, cache = order.config.build(), order.cache
+        reading = None if cache is None else ReadThroughCache(cache, settings)
+        self._job = Job(segmenter, reading, order.batch or segmenter.batch, order.readers)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Do the pictures of a batch, columns `position`, `image_id` and `path`."""
         columns = (batch[name].tolist() for name in ("position", "image_id", "path"))
         pictures = [Picture(*row) for row in zip(*columns, strict=True)]
         name = shard_name(pictures)
-        attempts = Attempts(self._place, name)
-        done = shards.read_shard(self._place, f"{shards.PICTURES}/{name}.parquet")
+        attempts = Attempts(self._storage, name)
+        done = shards.read_shard(self._storage, f"{shards.PICTURES}/{name}.parquet")
         if done is not None:  # a worker wrote it and died before it could say so
             attempts.finish()
             status = np.array(done.pictures["status"].to_pylist())
@@ -114,7 +115,7 @@ class ShardWorker:
         outcomes = [classified(outcome, self._order.classify) for outcome in found]
         _refuse_a_broken_model(outcomes)
         tables = [table for one in outcomes if (table := one.table()) is not None]
-        shards.write_shard(self._place, name, [one.row() for one in outcomes], tables)
+        shards.write_shard(self._storage, name, [one.row() for one in outcomes], tables)
         attempts.finish()
         return {
             "image_id": np.array([one.picture.image_id for one in outcomes], dtype=object),
@@ -138,17 +139,17 @@ def run_on_ray(
     import ray
     import ray.data
 
-    if not order.recipe.portable:
+    if not order.config.portable:
         raise InputError(
             "Expected the model by its name or path, which each worker loads for itself; got "
-            f"{type(order.recipe.sam).__name__}."
+            f"{type(order.config.sam).__name__}."
         )
     if not ray.is_initialized():
         ray.init(address=engine.address, log_to_driver=False)
     rows = [vars(picture) for picture in todo]
     if not rows:
         return
-    forget_attempts(open_place(order.out))
+    forget_attempts(open_storage(order.out))
     context = ray.data.DataContext.get_current()
     shown, context.enable_progress_bars = context.enable_progress_bars, False
     n_shards = -(-len(rows) // engine.pictures_per_shard)

@@ -48,7 +48,7 @@ def read_ahead(
                 picture = next(source, None)
                 if picture is None:
                     break
-                waiting.append(pool.submit(load, picture))
+                waiting.append(pool.submit(load_picture, picture))
             if not waiting:
                 return
             yield waiting.popleft().result()
@@ -56,7 +56,7 @@ def read_ahead(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def load(picture: Picture) -> Loaded:
+def load_picture(picture: Picture) -> Loaded:
     """Read one picture; what is wrong with it is part of the answer."""
     # Before it is read: a file that is replaced meanwhile then counts as changed, not as done.
     size, modified = file_stamp(picture.path)

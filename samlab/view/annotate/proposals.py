@@ -7,13 +7,14 @@ help; the model fills in what it is sure of and people do the rest; the model do
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from samlab import masks
 from samlab.latent.classification import wholes_of
+from samlab.pipeline.segmenter import Segmenter
 from samlab.segments import Segments
 from samlab.view.annotate.state import Mask, pack_vector
 
@@ -133,24 +134,17 @@ def found_masks(
     Returns:
         The masks, labels being indices into the names that come with them (the bank's classes).
     """
-    from samlab.latent.embed import pool
-    from samlab.sam.automatic import MaskGenerator
-    from samlab.sam.provenance import weights_sha256
-
     # Far enough below the thresholds that everything worth a question is among the candidates.
     slack = 3.0 if ask else 0.0
-    generator = MaskGenerator(
+    segmenter = Segmenter(
         sam,
         pred_iou_thresh=max(0.0, limits.pred_iou_thresh - slack * _IOU_UNIT),
         stability_score_thresh=max(0.0, limits.stability_score_thresh - slack * _STABILITY_UNIT),
     )
-    segments = generator.segments(pixels, features=features)
+    segments = segmenter.from_features(pixels, features)
     if known and len(segments):
         overlap = masks.iou(segments.rles, [mask.rle for mask in known])
         segments = segments[overlap.max(axis=1) < 0.5]
-    origin = {"weights_sha256": weights_sha256(sam), "pooling": "coverage"}
-    segments = segments.with_embedding("sam", pool(features, segments))
-    segments = replace(segments, provenance={**segments.provenance, **origin})
     sure = mask_sureness(segments, limits)
     labels, names = np.full(len(segments), -1), ()
     if bank is not None and len(segments):

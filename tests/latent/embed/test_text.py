@@ -14,7 +14,7 @@ from samlab.latent.embed.crops import square_crops
 from samlab.latent.embed.embedders import embed
 from samlab.latent.embed.text import TextEmbedder, score_texts, search_text, text_table
 from samlab.latent.embed.text_model import TransformersText
-from samlab.prompting import segment_text
+from samlab.pipeline.prompting import segment_text
 from samlab.segments import Segments
 
 COLOURS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "grey": (1, 1, 1)}

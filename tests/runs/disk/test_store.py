@@ -13,7 +13,7 @@ import pytest
 
 from samlab.errors import FormatError, InputError, SamlabWarning, StorageError
 from samlab.runs.disk import lock
-from samlab.runs.disk.storage import open_place
+from samlab.runs.disk.storage import open_storage
 from samlab.runs.disk.store import RunStore
 from samlab.runs.results import open_run
 from tests.runs.light import SETTINGS, check_folder, make_pictures, run_light, tables_of
@@ -144,9 +144,9 @@ def test_two_writers_without_locks_do_no_harm(pictures, tmp_path, monkeypatch) -
 
 
 def test_other_settings_are_refused_by_name(pictures, tmp_path) -> None:
-    run_light(pictures, tmp_path / "out", settings={"model": "light", "masks": {"n": 1, "m": 2}})
+    run_light(pictures, tmp_path / "out", about={"model": "light", "masks": {"n": 1, "m": 2}})
     with pytest.raises(InputError) as caught:
-        run_light(pictures, tmp_path / "out", settings={"model": "dark", "masks": {"n": 1, "m": 3}})
+        run_light(pictures, tmp_path / "out", about={"model": "dark", "masks": {"n": 1, "m": 3}})
     assert str(caught.value) == (
         f"'{tmp_path / 'out'}' holds a run with other settings: "
         'model was "light" and is now "dark"; masks.m was 2 and is now 3. '
@@ -232,8 +232,8 @@ def test_a_run_in_object_storage_is_the_same(pictures, tmp_path) -> None:
     whole = run_light(pictures, tmp_path / "out")
     url = f"memory://test-{tmp_path.name}/run"
     run_light(pictures, url, flush_pictures=6)
-    place = open_place(url)
-    place.remove(sorted(place.names("pictures"))[0])
+    storage = open_storage(url)
+    storage.remove(sorted(storage.names("pictures"))[0])
     assert len(open_run(url)) == 14
     remote = run_light(pictures, url)
     assert tables_of(remote) == tables_of(whole)
@@ -243,7 +243,7 @@ def test_a_run_in_object_storage_is_the_same(pictures, tmp_path) -> None:
 
 def test_an_unknown_storage_is_named() -> None:
     with pytest.raises(InputError, match="'nowhere://bucket/run' cannot be opened: .* fsspec"):
-        open_place("nowhere://bucket/run")
+        open_storage("nowhere://bucket/run")
 
 
 def test_an_empty_run_goes_through_everything(tmp_path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,16 +12,14 @@ import pytest
 import samlab
 from samlab.errors import InputError
 from samlab.pictures import list_pictures, read_picture
-from samlab.runs.disk.store import RunStore
+from samlab.pipeline.segmenter import SegmenterConfig
+from samlab.runs.disk.shards import Outcome
 from samlab.runs.engine import processes
-from samlab.runs.engine.collect import Flush, RunError, collect
-from samlab.runs.engine.processes import Crew
-from samlab.runs.engine.progress import ProgressBar
-from samlab.runs.engine.work import Recipe
-from samlab.runs.folder import missing
+from samlab.runs.engine.collect import RunError
+from samlab.runs.engine.processes import DeviceProcesses
 from samlab.runs.results import Run, open_run
 from samlab.worker import Worker
-from tests.runs.light import SETTINGS, LightRecipe, make_pictures, run_light, tables_of
+from tests.runs.light import LightConfig, make_pictures, run_light, tables_of
 
 
 @pytest.fixture
@@ -28,13 +27,13 @@ def pictures(tmp_path) -> Path:
     return make_pictures(tmp_path / "pictures", 40, broken=2)
 
 
-def run_crew(pictures: Path, out: Path, recipe: Recipe, devices: int = 2, batch: int = 2) -> Run:
-    listed = list_pictures(pictures)
-    with RunStore.open(out, SETTINGS) as store:
-        bar = ProgressBar(listed.total, len(store.done), show=False)
-        crew = Crew(recipe, ["cpu"] * devices, batch=batch)
-        collect(crew.outcomes(missing(listed, store)), store, bar, flush=Flush(pictures=5))
-    return open_run(out)
+def run_two(pictures: Path, out: Path, devices: int = 2, **options: Any) -> Run:
+    """The light model in processes of its own."""
+    return run_light(pictures, out, devices=["cpu"] * devices, batch=2, flush_pictures=5, **options)
+
+
+def in_one_process(config: SegmenterConfig, pictures: Path) -> list[Outcome]:
+    return list(DeviceProcesses(config, ["cpu"]).outcomes(iter(list_pictures(pictures))))
 
 
 def deadly(tmp_path: Path, pictures: Path, name: str, ending: str = "") -> str:
@@ -47,20 +46,20 @@ def deadly(tmp_path: Path, pictures: Path, name: str, ending: str = "") -> str:
 
 
 def test_two_processes_give_the_same_table(pictures, tmp_path) -> None:
-    together = run_crew(pictures, tmp_path / "a", LightRecipe())
+    together = run_two(pictures, tmp_path / "a")
     assert tables_of(together) == tables_of(run_light(pictures, tmp_path / "b"))
 
 
 def test_a_process_that_dies_once_loses_nothing(pictures, tmp_path) -> None:
     folder = deadly(tmp_path, pictures, "00007.png")
-    run = run_crew(pictures, tmp_path / "a", LightRecipe(deadly=folder))
+    run = run_two(pictures, tmp_path / "a", deadly=folder)
     assert not list(Path(folder).iterdir())
     assert tables_of(run) == tables_of(run_light(pictures, tmp_path / "b"))
 
 
 def test_a_picture_that_kills_every_process_fails_alone(pictures, tmp_path) -> None:
     folder = deadly(tmp_path, pictures, "00007.png", "always")
-    run = run_crew(pictures, tmp_path / "a", LightRecipe(deadly=folder))
+    run = run_two(pictures, tmp_path / "a", deadly=folder)
     row = run.pictures.set_index("image_id").loc["00007.png"]
     assert (row["error_type"], row["status"]) == ("ProcessDied", "error")
     assert row["error"] == "The process working on it ended with code 7."
@@ -75,9 +74,9 @@ def test_processes_that_die_all_the_time_stop_the_run(pictures, tmp_path, monkey
     with pytest.raises(
         RunError, match="The processes on cpu ended too often; .* ended with code 7"
     ):
-        run_crew(pictures, tmp_path / "out", LightRecipe(deadly=folder), devices=1)
+        run_two(pictures, tmp_path / "out", deadly=folder, devices=1)
     assert len(open_run(tmp_path / "out")) >= 1
-    again = run_crew(pictures, tmp_path / "out", LightRecipe())
+    again = run_two(pictures, tmp_path / "out")
     assert tables_of(again) == tables_of(run_light(pictures, tmp_path / "b"))
 
 
@@ -85,7 +84,8 @@ def test_stopping_ends_the_processes_and_starts_no_others(pictures, monkeypatch)
     started: list[subprocess.Popen[bytes]] = []
     start = Worker._popen
     monkeypatch.setattr(Worker, "_popen", lambda own: started.append(start(own)) or started[-1])
-    outcomes = Crew(LightRecipe(), ["cpu", "cpu"], batch=2).outcomes(iter(list_pictures(pictures)))
+    two = DeviceProcesses(LightConfig(), ["cpu", "cpu"], batch=2)
+    outcomes = two.outcomes(iter(list_pictures(pictures)))
     next(outcomes)
     outcomes.close()  # waits for the threads, which wait for the processes
     assert 1 <= len(started) <= 2
@@ -96,7 +96,7 @@ def test_a_model_that_cannot_be_loaded_says_so(pictures) -> None:
     with pytest.raises(
         RunError, match=r"could not start: CheckpointError: No checkpoint at 'no\.p"
     ):
-        list(Crew(Recipe("no.pth"), ["cpu"]).outcomes(iter(list_pictures(pictures))))
+        in_one_process(SegmenterConfig("no.pth"), pictures)
 
 
 def test_what_cannot_travel_is_refused(pictures, tmp_path) -> None:
@@ -107,7 +107,7 @@ def test_what_cannot_travel_is_refused(pictures, tmp_path) -> None:
             return np.zeros((len(segments), 2))
 
     with pytest.raises(InputError, match="cannot be sent to another process .* define it in a mod"):
-        list(Crew(Recipe(embed=(Local(),)), ["cpu"]).outcomes(iter(list_pictures(pictures))))
+        in_one_process(SegmenterConfig(embed=(Local(),)), pictures)
     with pytest.raises(InputError, match="for several the model by its name"):
         samlab.run(pictures, tmp_path / "out", sam=samlab.load_sam("tiny"), device=["cpu", "cpu"])
     assert not (tmp_path / "out").exists()

@@ -16,25 +16,22 @@ import torch
 import samlab
 from samlab.errors import InputError
 from samlab.pictures import Picture, list_pictures
-from samlab.runs.disk.storage import open_place
+from samlab.runs.disk.storage import open_storage
 from samlab.runs.disk.store import RunStore
 from samlab.runs.engine.attempts import Attempts, forget_attempts
 from samlab.runs.engine.collect import RunError
 from samlab.runs.engine.job import Job
-from samlab.runs.engine.progress import Progress, ProgressBar
+from samlab.runs.engine.progress import Progress
 from samlab.runs.engine.ray_engine import (
     RayEngine,
     ShardOrder,
     ShardWorker,
     _resources,
-    on_cluster,
     shard_name,
 )
-from samlab.runs.engine.work import Recipe
-from samlab.runs.folder import missing
 from samlab.runs.results import open_run
 from tests.runs.engine.test_processes import deadly
-from tests.runs.light import SETTINGS, LightRecipe, make_pictures, run_light, tables_of
+from tests.runs.light import SETTINGS, LightConfig, make_pictures, run_light, tables_of
 
 ROOT = Path(__file__).parents[3]
 
@@ -77,16 +74,16 @@ def pictures(tmp_path) -> Path:
     return make_pictures(tmp_path / "pictures", 40, broken=2)
 
 
-def order_for(out: Path, recipe: Recipe) -> ShardOrder:
-    return ShardOrder(str(out), recipe, dict(SETTINGS), None, None, None, 2)
+def order_for(out: Path) -> ShardOrder:
+    return ShardOrder(str(out), LightConfig(), dict(SETTINGS), None, None, None, 2)
 
 
-def run_cluster(pictures: Path, out: Path, recipe: Recipe, engine: RayEngine) -> list[Progress]:
-    listed = list_pictures(pictures)
+def run_cluster(pictures: Path, out: Path, deadly: str, engine: RayEngine) -> list[Progress]:
     states: list[Progress] = []
-    with RunStore.open(out, SETTINGS) as store:
-        bar = ProgressBar(listed.total, len(store.done), show=False, on_progress=states.append)
-        on_cluster(engine, order_for(out, recipe), missing(listed, store), bar)
+    run_light(
+        pictures, out, deadly=deadly, engine=engine, workers=2, batch=None,
+        on_progress=states.append,
+    )  # fmt: skip
     return states
 
 
@@ -126,7 +123,7 @@ def test_two_workers_of_which_one_is_killed_give_the_same_table(
     killer = threading.Thread(target=kill_a_worker_of, args=(out, held, killed), daemon=True)
     killer.start()
     engine = RayEngine(pictures_per_shard=2, workers=2)
-    states = run_cluster(pictures, out, LightRecipe(deadly=folder), engine)
+    states = run_cluster(pictures, out, folder, engine)
     killer.join()
     assert len(killed) == 1
     assert (states[-1].done, states[-1].errors) == (40, 2)
@@ -144,7 +141,7 @@ def test_it_goes_on_and_leaves_a_picture_alone_that_kills_workers(
     run_light({f"{i:05d}.png": pictures / f"{i:05d}.png" for i in range(30)}, out)
     folder = deadly(tmp_path, pictures, "00034.png", "always")
     engine = RayEngine(pictures_per_shard=10, workers=1)
-    states = run_cluster(pictures, out, LightRecipe(deadly=folder), engine)
+    states = run_cluster(pictures, out, folder, engine)
     assert len(states) == 10
     run = open_run(out)
     row = run.pictures.set_index("image_id").loc["00034.png"]
@@ -176,10 +173,10 @@ def test_a_worker_does_a_batch_once(pictures, tmp_path) -> None:
     rows = [vars(p) for p in list_pictures(pictures)][:4]
     batch = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     with RunStore.open(out, SETTINGS):
-        answer = ShardWorker(order_for(out, LightRecipe()))(batch)
+        answer = ShardWorker(order_for(out))(batch)
         file = Path(open_run(out).files[0])
         before = file.stat().st_mtime_ns
-        again = ShardWorker(order_for(out, LightRecipe()))(batch)
+        again = ShardWorker(order_for(out))(batch)
     assert file.stat().st_mtime_ns == before
     assert not list((out / "attempts").iterdir())
     for one in (answer, again):
@@ -188,14 +185,14 @@ def test_a_worker_does_a_batch_once(pictures, tmp_path) -> None:
 
 
 def test_a_worker_with_other_weights_refuses(tmp_path) -> None:
-    order = replace(order_for(tmp_path, LightRecipe()), settings={"model": "another"})
+    order = replace(order_for(tmp_path), settings={"model": "another"})
     with pytest.raises(RunError, match=r"worker's settings differ .*{'model': 'light'}\. Give the"):
         ShardWorker(order)
 
 
 def test_a_worker_stops_where_the_model_fails_on_everything(tmp_path) -> None:
     pictures = make_pictures(tmp_path / "pictures", 9)
-    worker = ShardWorker(order_for(tmp_path / "out", LightRecipe()))
+    worker = ShardWorker(order_for(tmp_path / "out"))
 
     def broken(images):
         raise RuntimeError("no kernel image is available")
@@ -225,23 +222,23 @@ def test_a_shard_is_named_after_its_pictures() -> None:
 
 
 def test_notes_find_the_picture_that_kills(tmp_path) -> None:
-    place = open_place(tmp_path)
+    storage = open_storage(tmp_path)
     pictures = [Picture(i, name, name) for i, name in enumerate("abc")]
     for _ in range(2):  # two workers die on the whole batch
-        assert not Attempts(place, "s").one_by_one
+        assert not Attempts(storage, "s").one_by_one
     for _ in range(2):  # two die on "b"
-        third = Attempts(place, "s")
+        third = Attempts(storage, "s")
         assert third.one_by_one
         assert third.victims(pictures) == []
         names = third.singly(pictures)
         assert [next(names).image_id for _ in range(2)] == ["a", "b"]
-    last = Attempts(place, "s")
+    last = Attempts(storage, "s")
     assert [p.image_id for p in last.singly(pictures)] == ["a", "c"]
     assert [o.picture.image_id for o in last.victims(pictures)] == ["b"]
     last.finish()
     assert list((tmp_path / "attempts").iterdir()) == []
-    Attempts(place, "s")
-    forget_attempts(place)
+    Attempts(storage, "s")
+    forget_attempts(storage)
     assert list((tmp_path / "attempts").iterdir()) == []
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from samlab.errors import InputError
 from samlab.images import ImageLike, read_image
+from samlab.pipeline.cache import SegmentCache, open_cache
+from samlab.pipeline.read_through import cached_segments
+from samlab.pipeline.segmenter import SegmenterConfig
 from samlab.segments import Segments
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def segment(
     how: Literal["coverage", "any"] = "coverage",
     image_id: str | None = None,
     device: str | None = None,
+    cache: bool | str | os.PathLike[str] | SegmentCache = False,
     **options: Any,
 ) -> Segments:
     """Segment everything in a picture and give each segment its vector.
@@ -35,6 +37,9 @@ def segment(
         how: Pooling of patch features over a mask, `"coverage"` or `"any"`; see `pool`.
         image_id: Name of the picture; the file's name by default.
         device: Where to load the model when `sam` is a name or path.
+        cache: Look the segments up, and keep them, in samlab's cache (True) or in a folder:
+            segmenting the same picture in the same way again then needs no model. `samlab.run`
+            fills and uses the same cache.
         **options: Any argument of `MaskGenerator`, for example `points_per_side=51`.
 
     Returns:
@@ -45,28 +50,14 @@ def segment(
         >>> segments = samlab.segment(skimage.data.coins())
         >>> clustering = samlab.cluster(segments)
     """
-    # torch is imported here and not above, so that `import samlab` stays quick.
-    from samlab.latent.embed import pool
-    from samlab.sam.automatic import MaskGenerator
-    from samlab.sam.fast import encode
-    from samlab.sam.load import load_sam
-    from samlab.sam.provenance import origin
-
-    if how not in ("coverage", "any"):
-        raise InputError(
-            f"Expected how='coverage' or how='any', got {how!r}. Other poolings need more than "
-            "the picture's own embedding: call samlab.pool afterwards."
-        )
-    pixels = read_image(image)
-    model = load_sam(sam, device=device) if isinstance(sam, (str, os.PathLike)) else sam
-    generator = MaskGenerator(model, **options)
-    embedding = encode(pixels, model, dtype=generator.dtype, compile=generator.compile)
-    segments = generator.segments(pixels, features=embedding)
-    segments = segments.with_embedding("sam", pool(embedding, segments, how=how))
-    return replace(
-        segments.with_image_id(_name(image) if image_id is None else image_id),
-        provenance={**origin(model), **segments.provenance, "pooling": how},
-    )
+    config = SegmenterConfig(sam, how, ("sam",), device, options)
+    kept = open_cache(cache)
+    if kept is None:
+        pixels = read_image(image)
+        segments = config.build()([pixels])[0]
+    else:
+        segments = cached_segments(image, config, kept)
+    return segments.with_image_id(_name(image) if image_id is None else image_id)
 
 
 def _name(image: ImageLike) -> str:

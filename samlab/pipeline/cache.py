@@ -23,10 +23,10 @@ from typing import Any
 
 from samlab.errors import FormatError, InputError, SamlabWarning
 from samlab.files import write_whole
-from samlab.runs.disk import shards
 from samlab.segments import Segments
+from samlab.segments.tables import from_parquet_bytes, to_parquet_bytes
 
-FORMAT_VERSION = 1
+_KEY_VERSION = 1
 DEFAULT_BYTES = 5 * 2**30
 """Size from which the entries that were not used for longest are removed."""
 
@@ -36,7 +36,7 @@ _HOUR = 3600.0
 
 
 @dataclass(frozen=True)
-class Entry:
+class CacheEntry:
     """One file of the cache; `used` is when it was last written or read, seconds since 1970."""
 
     path: Path
@@ -58,7 +58,7 @@ def cache_key(picture_sha256: str, settings: Mapping[str, Any]) -> str:
         >>> cache_key("ab", {"x": 1, "y": 2}) == cache_key("ab", {"y": 2, "x": 1})
         True
     """
-    about = {"format": FORMAT_VERSION, "picture": picture_sha256, "settings": dict(settings)}
+    about = {"format": _KEY_VERSION, "picture": picture_sha256, "settings": dict(settings)}
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
@@ -104,7 +104,7 @@ class SegmentCache:
                 self._put_aside(path)
                 continue
             try:
-                found = Segments.from_arrow(shards.from_bytes(data, str(path)))
+                found = Segments.from_arrow(from_parquet_bytes(data, str(path)))
             except FormatError:  # whole, but of a version that this one cannot read
                 continue
             with suppress(OSError):
@@ -116,15 +116,15 @@ class SegmentCache:
         """Keep segments under a key.
 
         Raises:
-            StorageError: No room or no permission; nothing was half-written.
+            StorageError: No space or no permission; nothing was half-written.
         """
-        data = shards.to_bytes(shards.segment_rows(segments, segments.image_id))
+        data = to_parquet_bytes(segments.to_arrow())
         path = self.folder / key[:2] / f"{key}-{_digest(data)}.parquet"
         # Not flushed to the disk: after a power cut the name tells a torn file.
         write_whole(path, data)
-        self._make_room(len(data))
+        self._evict(len(data))
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[CacheEntry]:
         """Every entry, in no order; damaged ones not included."""
         return (entry for entry in self._files() if entry.path.parent.name != _DAMAGED)
 
@@ -164,7 +164,7 @@ class SegmentCache:
             stacklevel=3,
         )
 
-    def _make_room(self, written: int) -> None:
+    def _evict(self, written: int) -> None:
         """Evict once in a while: the first time, and after each twentieth of the limit."""
         if self._unchecked is not None:
             self._unchecked += written
@@ -192,7 +192,7 @@ class SegmentCache:
                 if time.time() - path.stat().st_mtime > _HOUR:
                     path.unlink()
 
-    def _files(self, only: str | None = None) -> Iterator[Entry]:
+    def _files(self, only: str | None = None) -> Iterator[CacheEntry]:
         for folder in _subfolders(self.folder):
             if only not in (None, folder.name):
                 continue
@@ -201,7 +201,7 @@ class SegmentCache:
                     if item.name.endswith(".parquet"):
                         with suppress(OSError):  # evicted by another process just now
                             stat = item.stat()
-                            yield Entry(Path(item.path), stat.st_size, stat.st_mtime)
+                            yield CacheEntry(Path(item.path), stat.st_size, stat.st_mtime)
 
 
 def open_cache(cache: bool | str | os.PathLike[str] | SegmentCache | None) -> SegmentCache | None:
@@ -221,7 +221,7 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:32]
 
 
-def _remove(entry: Entry) -> int:
+def _remove(entry: CacheEntry) -> int:
     """Remove one file; returns the bytes freed, 0 where it was gone or cannot be removed."""
     try:
         entry.path.unlink()

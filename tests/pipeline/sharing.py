@@ -11,7 +11,7 @@ import sys
 import numpy as np
 
 from samlab import masks
-from samlab.runs.disk.cache import SegmentCache
+from samlab.pipeline.cache import SegmentCache
 from samlab.segments import Segments
 
 

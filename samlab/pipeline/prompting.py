@@ -68,7 +68,7 @@ def segment_text(
     Example: `samlab.segment_text("street.jpg", ["a bicycle", "a dog"], sam="vit_h")`.
     """
     from samlab.latent.embed import TextEmbedder, check_texts, label_with_texts
-    from samlab.pipeline import segment
+    from samlab.pipeline.segment import segment
 
     check_texts(texts, background)
     embedder = model

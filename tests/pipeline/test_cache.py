@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage.data
+from PIL import Image
 
 import samlab
 from samlab.errors import InputError, SamlabWarning, StorageError
-from samlab.runs.disk.cache import SegmentCache, cache_key, open_cache
-from samlab.runs.engine.cached import Remember, cached_segment
+from samlab.pipeline.cache import SegmentCache, cache_key, open_cache
 from samlab.segments import Segments
 from tests.runs.light import light, make_pictures, run_light, tables_of
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 KEY = "ab" + "0" * 62
 
 
@@ -135,37 +135,35 @@ def test_a_run_goes_on_without_a_cache_that_cannot_be_written(tmp_path, monkeypa
     pictures = make_pictures(tmp_path / "pictures", 4)
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
-    memory = Remember(SegmentCache(blocked / "cache"), {})
     with pytest.warns(SamlabWarning, match="goes on without it: Could not write .*file/cache") as w:
-        run = run_light(pictures, tmp_path / "out", remember=memory)
+        run = run_light(pictures, tmp_path / "out", cache=blocked / "cache")
     assert len(w) == 1
     assert tables_of(run) == tables_of(run_light(pictures, tmp_path / "plain"))
 
 
 def test_a_run_asks_the_model_only_what_is_not_there(tmp_path) -> None:
     pictures = make_pictures(tmp_path / "pictures", 6, broken=1)
-    memory = Remember(SegmentCache(tmp_path / "cache"), {"model": "light"})
+    cache = tmp_path / "cache"
     asked = []
 
     def watched(images):
         asked.append(len(images))
         return light(images)
 
-    first = run_light(pictures, tmp_path / "a", work=watched, remember=memory, batch=4)
+    first = run_light(pictures, tmp_path / "a", segment=watched, cache=cache, batch=4)
     assert sum(asked) == 5
-    (next(SegmentCache(tmp_path / "cache").entries())).path.unlink()
-    second = run_light(pictures, tmp_path / "b", work=watched, remember=memory, batch=4)
+    (next(SegmentCache(cache).entries())).path.unlink()
+    second = run_light(pictures, tmp_path / "b", segment=watched, cache=cache, batch=4)
     assert sum(asked) == 6
     assert tables_of(first) == tables_of(second)
-    other = Remember(SegmentCache(tmp_path / "cache"), {"model": "other"})
-    run_light(pictures, tmp_path / "c", work=watched, remember=other)
+    run_light(pictures, tmp_path / "c", segment=watched, cache=cache, about={"model": "other"})
     assert sum(asked) == 11
 
 
 @pytest.mark.slow
 def test_eight_processes_share_one_cache(tmp_path) -> None:
     """Twenty rounds of reading and writing 16 keys, with a limit that makes them evict as well."""
-    command = [sys.executable, "-m", "tests.runs.sharing", str(tmp_path / "cache")]
+    command = [sys.executable, "-m", "tests.pipeline.sharing", str(tmp_path / "cache")]
     env = {**os.environ, "PYTHONWARNINGS": "error"}
     workers = [
         subprocess.Popen([*command, str(seed)], cwd=ROOT, env=env, stdout=subprocess.PIPE)
@@ -183,15 +181,29 @@ def test_eight_processes_share_one_cache(tmp_path) -> None:
 def test_segmenting_a_picture_again_looks_it_up(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("SAMLAB_CACHE", str(tmp_path))
     picture = skimage.data.coins()[:120, :150]
-    first = cached_segment(picture, points_per_side=6, image_id="coins")
-    assert same(first, samlab.segment(picture, points_per_side=6))
+    plain = samlab.segment(picture, points_per_side=6, image_id="coins")
+    first = samlab.segment(picture, points_per_side=6, image_id="coins", cache=True)
+    assert same(first, plain)
     assert first.image_id == "coins"
+    assert first.provenance == plain.provenance
     assert only_file(SegmentCache()).is_relative_to(tmp_path / "segments")
     monkeypatch.setattr("samlab.sam.load.load_sam", lambda *_, **__: pytest.fail("loaded a model"))
-    again = cached_segment(picture, points_per_side=6)
+    again = samlab.segment(picture, points_per_side=6, cache=True)
     assert same(first, again)
     assert again.image_id == ""
-    assert again.provenance["weights_sha256"] == first.provenance["weights_sha256"]
+    assert again.provenance == plain.provenance
+
+
+def test_a_run_and_a_single_picture_share_the_cache(tmp_path, monkeypatch) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    Image.fromarray(skimage.data.coins()[:60, :80]).save(pictures / "coins.png")
+    options = {"points_per_side": 4, "cache": tmp_path / "cache"}
+    run = samlab.run(pictures, tmp_path / "out", progress=False, **options)
+    monkeypatch.setattr("samlab.sam.load.load_sam", lambda *_, **__: pytest.fail("loaded a model"))
+    found = samlab.segment(pictures / "coins.png", **options)
+    assert same(found, run.segments("coins.png"))
+    assert found.image_id == "coins.png"
 
 
 def test_what_the_argument_means(tmp_path) -> None:

@@ -1,0 +1,1 @@
+"""The main job, pictures to segments with vectors: in one call, by words and boxes, and cached."""
