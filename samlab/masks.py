@@ -66,14 +66,6 @@ def decode(rle: Mapping[str, Any]) -> np.ndarray:
     return coco.decode(_to_bytes([rle])[0]).astype(bool)
 
 
-def decode_all(rles: Sequence[Rle], image_size: tuple[int, int]) -> np.ndarray:
-    """Decode N RLEs to a boolean array (N, H, W). Zero RLEs give (0, H, W)."""
-    out = np.zeros((len(rles), *image_size), dtype=bool)
-    for i, rle in enumerate(rles):
-        out[i] = decode(rle)
-    return out
-
-
 def coordinates(rle: Rle) -> tuple[np.ndarray, np.ndarray]:
     """Where a mask is set: rows and columns, int64 (A,) each, column by column.
 

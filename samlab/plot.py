@@ -1,6 +1,6 @@
 """Plots: `samlab.plot.segments`, `samlab.plot.classes` and all the others.
 
-Each returns a matplotlib figure; `interactive_projection` returns a plotly one. In the room where
+Each returns a matplotlib figure; `interactive_projection` returns a plotly one. In the package where
 they are made, `samlab.view.plots`, their names begin with `plot_`.
 """
 

@@ -1,4 +1,4 @@
-"""Labelled pictures: what every reader of this room gives, whatever the file looked like.
+"""Labelled pictures: what every reader gives, whatever the file looked like.
 
 A reader hands each picture's raw objects to a `Reading`, which checks paths, pictures, boxes and
 masks, keeps what is sound and counts what is not.

@@ -10,9 +10,8 @@ from __future__ import annotations
 import re
 import warnings
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-import numpy as np
 import torch
 
 from samlab.errors import InputError, SamlabWarning
@@ -162,43 +161,6 @@ def pick_dtype(device: DeviceLike, dtype: DtypeLike = None) -> torch.dtype:
     return wanted
 
 
-def to_device(
-    array: np.ndarray | torch.Tensor | Any,
-    device: DeviceLike,
-    dtype: torch.dtype | None = None,
-) -> torch.Tensor:
-    """Put an array on a device, without ever handing float64 to MPS, which has none.
-
-    SAM's transforms make float64 coordinates; `torch.as_tensor` keeps them, which is right
-    elsewhere (the arithmetic stays that of SAM) and an error on MPS.
-
-    Args:
-        array: NumPy array, tensor or nested sequence of any shape.
-        device: Where it goes.
-        dtype: The type it becomes; None keeps its own, except that float64 becomes float32 on MPS.
-
-    Returns:
-        A tensor of the same shape. An empty array gives an empty tensor.
-
-    Example:
-        >>> to_device(np.zeros((2, 2)), "cpu").dtype
-        torch.float64
-    """
-    device = torch.device(device or "cpu")
-    if not isinstance(array, torch.Tensor):
-        array = np.asarray(array)
-        # torch neither takes negative strides nor likes read-only memory (decoded pictures).
-        if not array.flags.writeable or any(step < 0 for step in array.strides):
-            array = array.copy()
-    if device.type == "mps":
-        wide = dtype == torch.float64 or (dtype is None and _is_float64(array))
-        if wide:
-            dtype = torch.float32
-        # The cast comes first: the copy to MPS already fails on float64.
-        return torch.as_tensor(array, dtype=dtype).to(device)
-    return torch.as_tensor(array, dtype=dtype, device=device)
-
-
 def describe(device: DeviceLike) -> str:
     """A short name for messages, such as `"cuda:0 (Tesla T4)"` or `"the CPU"`."""
     device = torch.device(device or "cpu")
@@ -272,7 +234,3 @@ def _cpu_features() -> set[str]:
         return set()
     lines = re.findall(r"^(?:flags|Features)\s*:\s*(.*)$", text, flags=re.MULTILINE)
     return set(lines[0].split()) if lines else set()
-
-
-def _is_float64(array: np.ndarray | torch.Tensor) -> bool:
-    return array.dtype in (torch.float64, np.dtype(np.float64))

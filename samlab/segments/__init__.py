@@ -1,4 +1,4 @@
-"""Segments: the one table that every room of samlab hands to the next."""
+"""Segments: the one table that all of samlab works on and hands on."""
 
 from __future__ import annotations
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import warnings
 
-import numpy as np
 import pytest
 import torch
 
@@ -188,40 +187,6 @@ def test_cpu_features_without_torchs_help_agree_with_torch(monkeypatch):
 def test_other_dtypes_are_refused(dtype):
     with pytest.raises(InputError, match="Expected dtype None, 'auto', 'float32', 'bfloat16' or"):
         dev.pick_dtype("cpu", dtype)
-
-
-def test_mps_never_sees_float64(monkeypatch):
-    """The tensor must be float32 before `.to("mps")`; that call is watched."""
-    seen = []
-
-    def watched(tensor, device):
-        seen.append((tensor.dtype, torch.device(device).type))
-        return tensor
-
-    monkeypatch.setattr(torch.Tensor, "to", watched)
-    for value in (np.zeros((3, 2)), torch.zeros(2, dtype=torch.float64), [[1.5, 2.0]]):
-        assert dev.to_device(value, "mps").dtype == torch.float32
-    dev.to_device(np.zeros(2, np.float32), "mps", dtype=torch.float64)
-    dev.to_device(np.zeros(2, np.int64), "mps")
-    assert seen == [(torch.float32, "mps")] * 4 + [(torch.int64, "mps")]
-
-
-def test_elsewhere_float64_stays():
-    assert dev.to_device(np.zeros((3, 2)), "cpu").dtype == torch.float64
-    assert dev.to_device(np.zeros((3, 2)), None, dtype=torch.float32).dtype == torch.float32
-    assert dev.to_device(np.zeros((0, 2)), "cpu").shape == (0, 2)
-
-
-def test_read_only_and_mirrored_arrays_are_taken():
-    picture = np.arange(6, dtype=np.uint8).reshape(2, 3)
-    mirrored = dev.to_device(picture[:, ::-1], "cpu")
-    assert mirrored.tolist() == [[2, 1, 0], [5, 4, 3]]
-    picture.flags.writeable = False
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        tensor = dev.to_device(picture, "cpu")
-    tensor += 1
-    assert picture[0, 0] == 0
 
 
 @pytest.mark.gpu

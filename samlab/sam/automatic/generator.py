@@ -42,9 +42,10 @@ class MaskGenerator:
         compile: Run the image encoder through torch.compile; the first picture takes minutes.
 
     Example:
-        >>> from samlab.sam.automatic.generator import MaskGenerator
-        >>> MaskGenerator.point_count(points_per_side=8, crop_n_layers=1)
-        320
+        >>> import samlab, skimage.data
+        >>> generator = MaskGenerator(samlab.load_sam("tiny"), points_per_side=8)
+        >>> sorted(generator.generate(skimage.data.coins())[0])[:3]
+        ['area', 'bbox', 'crop_box']
     """
 
     def __init__(
@@ -95,16 +96,6 @@ class MaskGenerator:
         self.adaptive = adaptive
         self.progress = progress
         self.compile = compile
-
-    @staticmethod
-    def point_count(
-        points_per_side: int = 32, crop_n_layers: int = 0, crop_n_points_downscale_factor: int = 1
-    ) -> int:
-        """How many points a picture is asked about, over all crops."""
-        return sum(
-            4**layer * int(points_per_side / crop_n_points_downscale_factor**layer) ** 2
-            for layer in range(crop_n_layers + 1)
-        )
 
     def generate(self, image: ImageLike) -> list[dict[str, Any]]:
         """Masks of a picture as SAM's records.
