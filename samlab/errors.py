@@ -1,4 +1,4 @@
-"""Every error samlab raises on purpose, under one base class.
+"""Every error samlab raises on purpose, under one base class, and numbers in sentences.
 
 A message has three parts: what was expected, what came, and what to do next.
 """
@@ -29,7 +29,7 @@ class FormatError(SamlabError, ValueError):
 
 
 class StorageError(SamlabError, OSError):
-    """Results could not be written or read: no room, no permission, no such folder."""
+    """Results could not be written or read: no space, no permission, no such folder."""
 
 
 class MissingExtraError(SamlabError, ImportError):
@@ -56,3 +56,14 @@ def require_extra(module: str, extra: str, what: str) -> None:
             f"{what} needs the package '{module}', which is not installed. "
             f'Install it with: pip install "samlab[{extra}]"'
         )
+
+
+def counted(n: int, noun: str) -> str:
+    """A number with its noun.
+
+    Example:
+        >>> counted(1, "class"), counted(1200, "class"), counted(2, "picture")
+        ('1 class', '1,200 classes', '2 pictures')
+    """
+    plural = "es" if noun.endswith("s") else "s"
+    return f"{n:,} {noun}{'' if n == 1 else plural}"

@@ -14,6 +14,18 @@ from uuid import uuid4
 from samlab.errors import InputError, StorageError
 
 
+def make_folder(path: str | Path) -> Path:
+    """Make a folder and those above it, where they are missing.
+
+    Raises:
+        StorageError: It cannot be made.
+    """
+    path = Path(path)
+    with _told(path):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
 def free_file(path: str | Path, overwrite: bool) -> Path:
     """The path of a file that may be written; its folder is made where it is missing.
 

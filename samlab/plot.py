@@ -1,7 +1,7 @@
 """Plots: `samlab.plot.segments`, `samlab.plot.classes` and all the others.
 
-Each returns a matplotlib figure; `interactive_projection` returns a plotly one. In the package where
-they are made, `samlab.view.plots`, their names begin with `plot_`.
+Each returns a matplotlib figure; `interactive_projection` returns a plotly one. In
+`samlab.view.plots`, where they are made, their names begin with `plot_`.
 """
 
 from __future__ import annotations

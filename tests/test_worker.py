@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from samlab.worker import NotPrepared, Worker, WorkerDied
+from tests.processes import is_running
 
 WORK = """
 import os, sys, time
@@ -139,11 +140,3 @@ def test_the_process_does_not_outlive_its_owner(end, work, tmp_path) -> None:
     while is_running(process) and time.monotonic() < limit:
         time.sleep(0.05)
     assert not is_running(process)
-
-
-def is_running(process: int) -> bool:
-    try:
-        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"

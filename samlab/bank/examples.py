@@ -24,6 +24,7 @@ from samlab.bank.boxes import (
     segment_with_boxes,
 )
 from samlab.errors import FormatError, ImageError, InputError
+from samlab.files import make_folder
 from samlab.formats.labelled import LabelledImage, LabelledImages
 from samlab.formats.registry import LabelFormat, guess_format
 from samlab.images import read_image
@@ -150,14 +151,7 @@ def _options(
 def _folder(resume: str | Path | None) -> Path | None:
     if resume is None:
         return None
-    folder = Path(resume)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"Expected a folder for finished pictures, got '{folder}': {error}."
-        ) from None
-    return folder
+    return make_folder(resume)
 
 
 def _stored(path: Path | None) -> Segments | None:

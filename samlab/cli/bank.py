@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from samlab.errors import ImageError, InputError
+from samlab.files import make_folder
 
 if TYPE_CHECKING:
     from samlab.bank.memory_bank import MemoryBank
@@ -135,7 +136,7 @@ def classify(
 
     loaded = _load(bank)
     _check_pictures(pictures, bank)
-    _make_folder(out)
+    make_folder(out)
     model = load_sam(sam)
     failed = 0
     for picture in pictures:
@@ -188,7 +189,7 @@ def evaluate(
     """
     loaded = _load(bank)
     if out is not None:
-        _make_folder(out.parent)
+        make_folder(out.parent)
     examples = _examples(
         labels, images, format, classes, sam, resume,
         how=loaded.provenance.get("pooling", "coverage"),
@@ -227,16 +228,6 @@ def _check_pictures(pictures: list[Path], bank: Path) -> None:
                 f"'{picture}': both would be written to {picture.stem}_classified.parquet. "
                 "Classify them into different folders."
             )
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"The results could not be written to '{folder}': {error.strerror or error}. Choose "
-            "another folder with -o."
-        ) from error
 
 
 def _load(path: Path) -> MemoryBank:

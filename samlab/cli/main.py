@@ -16,7 +16,8 @@ import samlab
 from samlab.cli.bank import app as bank_app
 from samlab.cli.export import export as export_command
 from samlab.cli.run import cache_app, run_command
-from samlab.errors import InputError, SamlabError, StorageError
+from samlab.errors import InputError, SamlabError, counted
+from samlab.files import make_folder, whole_file
 
 if TYPE_CHECKING:
     from samlab.segments import Segments
@@ -124,7 +125,7 @@ def segment(
     files = _write(segments, pixels, out, picture.stem)
     noise = int((clustering.labels < 0).sum())
     typer.echo(
-        f"{_count(len(segments), 'segment')}, {_count(clustering.n_clusters, 'class', 'es')}, "
+        f"{counted(len(segments), 'segment')}, {counted(clustering.n_clusters, 'class')}, "
         f"{noise:,} in no class (eps {clustering.eps:.3g})"
     )
     for file in files:
@@ -260,27 +261,15 @@ def _report_folder(
 
 
 def _write(segments: Segments, pixels: Any, out: Path, stem: str) -> list[Path]:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        table = segments.to_parquet(out / f"{stem}.parquet")
-        pictures = {
-            out / f"{stem}_segments.png": samlab.plot.segments(segments, pixels),
-            out / f"{stem}_classes.png": samlab.plot.classes(segments, pixels),
-        }
-        for path, figure in pictures.items():
-            figure.savefig(path, dpi=150, bbox_inches="tight")
-    except StorageError:  # says it all
-        raise
-    except OSError as error:
-        raise InputError(
-            f"The results could not be written to '{out}': {error.strerror or error}. "
-            "Choose another folder with -o."
-        ) from error
+    table = segments.to_parquet(make_folder(out) / f"{stem}.parquet")
+    pictures = {
+        out / f"{stem}_segments.png": samlab.plot.segments(segments, pixels),
+        out / f"{stem}_classes.png": samlab.plot.classes(segments, pixels),
+    }
+    for path, figure in pictures.items():
+        with whole_file(path) as temporary:
+            figure.savefig(temporary, format="png", dpi=150, bbox_inches="tight")
     return [table, *pictures]
-
-
-def _count(n: int, word: str, ending: str = "s") -> str:
-    return f"{n:,} {word}" + ("" if n == 1 else ending)
 
 
 def _number_or_auto(name: str, text: str, kind: type) -> Any:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from samlab.errors import counted
+
 if TYPE_CHECKING:
     from samlab.runs.results import Run
 
@@ -116,14 +118,14 @@ def run_command(
         typer.echo(f"... and {len(failed) - _SHOWN_ERRORS:,} more errors", err=True)
     good = len(done) - len(failed)
     typer.echo(
-        f"{_count(good, 'picture')}, {_count(done.n_segments, 'segment')}, "
-        f"{_count(len(failed), 'error')}"
+        f"{counted(good, 'picture')}, {counted(done.n_segments, 'segment')}, "
+        f"{counted(len(failed), 'error')}"
     )
     typer.echo(done.folder)
     gone = _gone(pictures, done)
     if gone:
         typer.echo(
-            f"{_count(gone, 'picture')} of these results {'is' if gone == 1 else 'are'} not among "
+            f"{counted(gone, 'picture')} of these results {'is' if gone == 1 else 'are'} not among "
             "the pictures named now, and kept.",
             err=True,
         )
@@ -153,14 +155,14 @@ def show(context: typer.Context) -> None:
     sizes = [entry.bytes for entry in cache.entries()]
     typer.echo(f"segments  {cache.folder}")
     typer.echo(
-        f"          {_count(len(sizes), 'picture')}, {sum(sizes) / 1e6:,.1f} MB of at most "
+        f"          {counted(len(sizes), 'picture')}, {sum(sizes) / 1e6:,.1f} MB of at most "
         f"{cache.max_bytes / 1e6:,.0f} MB"
     )
     models = cache.folder.parent / "checkpoints"
     files = [path.stat().st_size for path in models.glob("*") if path.is_file()]
     typer.echo(f"models    {models}")
     typer.echo(
-        f"          {_count(len(files), 'file')}, {sum(files) / 1e6:,.1f} MB (see samlab models)"
+        f"          {counted(len(files), 'file')}, {sum(files) / 1e6:,.1f} MB (see samlab models)"
     )
 
 
@@ -174,7 +176,3 @@ def clear() -> None:
 
     cache = SegmentCache()
     typer.echo(f"{cache.clear() / 1e6:,.1f} MB removed from {cache.folder}")
-
-
-def _count(n: int, word: str) -> str:
-    return f"{n:,} {word}" + ("" if n == 1 else "s")

@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from samlab.errors import ImageError, InputError
+from samlab.errors import ImageError, InputError, counted
 from samlab.formats.untrusted import image_folder, inside
 from samlab.images import ImageLike, read_image
 from samlab.segments import Segments
@@ -86,14 +86,14 @@ class WriteReport:
         return str(self.path)
 
     def __str__(self) -> str:
-        counts = _counted(self.segments, "segment"), _counted(self.pictures, "picture")
+        counts = counted(self.segments, "segment"), counted(self.pictures, "picture")
         lines = [f"{self.path}: {counts[0]} of {counts[1]}."]
         for reason, n in self.left_out.most_common():
-            lines.append(f"Left out {_counted(n, 'segment')}: {reason}.")
+            lines.append(f"Left out {counted(n, 'segment')}: {reason}.")
         lossy = self.kept[self.kept < 1]
         if len(lossy):
             lines.append(
-                f"Changed on the way back, {_counted(len(lossy), 'mask')}: "
+                f"Changed on the way back, {counted(len(lossy), 'mask')}: "
                 f"IoU {lossy.mean():.4f} on average, {lossy.min():.4f} for the worst."
             )
         return "\n".join(lines + self.notes)
@@ -184,10 +184,6 @@ def file_of(picture: Picture, folder: str | os.PathLike[str]) -> Path:
     if file is None or not file.is_file():
         raise ImageError(f"No picture '{picture.name}' in the folder '{Path(folder)}'.")
     return file
-
-
-def _counted(n: int, noun: str) -> str:
-    return f"{n:,} {noun}" + "s" * (n != 1)
 
 
 def _distinct_stems(pictures: Sequence[Picture]) -> None:

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 from tqdm.auto import tqdm
 
 from samlab.errors import InputError
+from samlab.files import make_folder
 from samlab.pictures import list_pictures
 from samlab.reports.index import (
     Entry,
@@ -26,7 +27,7 @@ from samlab.reports.index import (
     write_index,
 )
 from samlab.reports.making import ask, report_worker
-from samlab.reports.notebook import check_parameters, failed_notebook, make_folder, report_notebook
+from samlab.reports.notebook import check_parameters, failed_notebook, report_notebook
 from samlab.worker import Worker
 
 Pictures: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]"
@@ -198,10 +199,10 @@ def _answers(
             own = Path(work, str(i))
             own.mkdir()
             workers.append(report_worker(own, threads))
-        crew = [threading.Thread(target=serve, args=(w,), daemon=True) for w in workers]
+        serving = [threading.Thread(target=serve, args=(w,), daemon=True) for w in workers]
         try:
-            for member in crew:
-                member.start()
+            for thread in serving:
+                thread.start()
             for _ in tasks:
                 yield answers.get()
         finally:
@@ -209,9 +210,9 @@ def _answers(
             stop.set()
             for worker in workers:
                 worker.kill()
-            for member in crew:
-                if member.is_alive():
-                    member.join(timeout=10)
+            for thread in serving:
+                if thread.is_alive():
+                    thread.join(timeout=10)
 
 
 def _usable_threads() -> int:

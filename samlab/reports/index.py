@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 import samlab
-from samlab.errors import FormatError
+from samlab.errors import FormatError, counted
 from samlab.files import write_whole
 from samlab.reports.page import style
 from samlab.view.page import render
@@ -119,12 +119,12 @@ def index_page(entries: list[Entry], title: str, settings: str = "") -> str:
     """The HTML of the index: failures first, then a card per report. Texts are escaped."""
     failed = [entry for entry in entries if not entry.ok]
     reported = [entry for entry in entries if entry.report]
-    said = [_counted(len(reported), "report")]
+    said = [counted(len(reported), "report")]
     if failed:
         said.append(f"{len(failed)} failed")
     totals = [entry.segments for entry in reported if entry.segments is not None]
     if totals:
-        said.append(_counted(sum(totals), "segment"))
+        said.append(counted(sum(totals), "segment"))
     byline = " · ".join([f"samlab {samlab.__version__}", *said])
     return render(
         "reports/index.html.j2", title=title, byline=byline, settings=settings, failed=failed,
@@ -159,14 +159,9 @@ def _facts(entry: Entry) -> list[str]:
     """What a card says about its report."""
     facts = []
     if entry.segments is not None:
-        facts.append(_counted(entry.segments, "segment"))
+        facts.append(counted(entry.segments, "segment"))
     if entry.classes is not None:
-        facts.append(_counted(entry.classes, "class"))
+        facts.append(counted(entry.classes, "class"))
     if entry.noise:
         facts.append(f"{entry.noise:,} in no class")
     return facts
-
-
-def _counted(number: int, thing: str) -> str:
-    plural = "es" if thing.endswith("s") else "s"
-    return f"{number:,} {thing}{'' if number == 1 else plural}"

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from samlab.errors import SamlabError
-from samlab.files import write_whole
-from samlab.reports.notebook import FAILED_NOTEBOOK, execute_report, make_folder
+from samlab.files import make_folder, write_whole
+from samlab.reports.notebook import FAILED_NOTEBOOK, execute_report
 from samlab.reports.summary import plain_thumbnail, read_summary
 from samlab.worker import Worker, WorkerDied
 

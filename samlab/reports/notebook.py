@@ -20,7 +20,7 @@ from PIL import Image
 import samlab
 from samlab import errors
 from samlab.errors import InputError, SamlabError
-from samlab.files import write_whole
+from samlab.files import make_folder, write_whole
 from samlab.images import ImageLike, read_image
 from samlab.reports.page import notebook_page
 
@@ -203,13 +203,3 @@ def _as_file(image: ImageLike) -> Iterator[tuple[str, str]]:
         path = Path(folder) / f"{name}.png"
         Image.fromarray(pixels).save(path)
         yield str(path), name
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder and those above it; ReportError where that cannot be."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ReportError(
-            f"The report's folder '{folder}' could not be made: {error.strerror}. Choose another."
-        ) from error

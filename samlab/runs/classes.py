@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 from matplotlib.figure import Figure
 
-from samlab.errors import ImageError, InputError
+from samlab.errors import ImageError, InputError, counted
 from samlab.files import write_whole
 from samlab.latent.cluster import (
     SAMPLE,
@@ -30,7 +30,7 @@ from samlab.runs.results import Run
 from samlab.segments import Segments
 from samlab.segments.tables import to_parquet_bytes
 from samlab.view.explorer import Explorer, explore
-from samlab.view.plots import Strip, count, cut_square, plot_sheet
+from samlab.view.plots import Strip, cut_square, plot_sheet
 
 if TYPE_CHECKING:
     from samlab.latent.cluster import Clustering
@@ -180,7 +180,7 @@ class RunClasses:
         strips = [
             Strip(
                 str(row["name"]),
-                f"{row['segments']:,} in {count(row['pictures'], 'picture')}",
+                f"{row['segments']:,} in {counted(row['pictures'], 'picture')}",
                 hex_color(label),
                 [cuts[i] for i in chosen[label].tolist()],
             )
@@ -303,7 +303,7 @@ def plot_matches(run: Run, matches: pd.DataFrame, *, columns: int = 8) -> Figure
         strips.append(
             Strip(
                 f"query {query}",
-                f"from {count(own['image_id'].nunique(), 'picture')}",
+                f"from {counted(own['image_id'].nunique(), 'picture')}",
                 "",
                 [cuts[row] for row in own["row"].tolist()],
                 [f"{score:.3f}" for score in own["similarity"].tolist()],

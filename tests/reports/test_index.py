@@ -30,6 +30,7 @@ from tests.reports.test_notebook import GOOD, ROOT, write_notebook
 SUMMARY = """
 import numpy as np, samlab
 from samlab.reports.summary import Summary
+from tests.processes import is_running
 pixels = samlab.read_image(image)
 shapes = np.zeros((4, *pixels.shape[:2]), bool)
 for i in range(4):
@@ -39,11 +40,6 @@ segments = samlab.Segments(rles=samlab.masks.encode(shapes), embeddings={"sam": 
 clustering = samlab.cluster(segments, eps=0.1, min_samples=2)
 Summary(segments.with_labels(clustering.labels), clustering, image, 1.5)
 """
-
-
-@pytest.fixture(autouse=True)
-def kernels_find_samlab(monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
 @pytest.fixture
@@ -195,15 +191,6 @@ def test_ctrl_c_ends_the_workers_and_leaves_an_index(tmp_path, photos):
             break
         time.sleep(0.1)
     assert [process for process in ids if is_running(process)] == []
-
-
-def is_running(process: int) -> bool:
-    """Whether there is such a process; one that ended and whom nobody asked about is none."""
-    try:
-        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")

@@ -6,7 +6,6 @@ from .banks import plot_boxes as plot_boxes
 from .banks import plot_confusion as plot_confusion
 from .banks import plot_coverage as plot_coverage
 from .banks import plot_doubtful as plot_doubtful
-from .figure import count as count
 from .interactive import interactive_projection as interactive_projection
 from .latent import plot_embedding as plot_embedding
 from .latent import plot_k_distances as plot_k_distances

@@ -141,9 +141,3 @@ def readable(label: int) -> tuple[float, ...]:
 def note(ax: Axes, text: str) -> None:
     """A quiet sentence in the middle of empty axes."""
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=MUTED)
-
-
-def count(n: int, noun: str) -> str:
-    """A number with its noun: 1 class, 2 classes."""
-    plural = {"class": "classes"}.get(noun, noun + "s")
-    return f"{n:,} {noun if n == 1 else plural}"

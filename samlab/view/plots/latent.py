@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from samlab.errors import InputError
+from samlab.errors import InputError, counted
 from samlab.images import ImageLike, read_image
 from samlab.palette import class_colors, hex_color
 from samlab.segments import Segments
@@ -18,7 +18,6 @@ from samlab.view.plots.figure import (
     MUTED,
     NotebookFigure,
     canvas,
-    count,
     heading,
     note,
     picture_size,
@@ -180,7 +179,7 @@ def plot_projection(
     labels = segments.labels
     with style():
         figure, ax = canvas(ax, (7.2, 5.4))
-        heading(ax, "Latent space", f"UMAP of {count(len(segments), 'segment')}")
+        heading(ax, "Latent space", f"UMAP of {counted(len(segments), 'segment')}")
         ax.set_xticks([])
         ax.set_yticks([])
         for side in ("left", "bottom"):

@@ -7,14 +7,13 @@ segments give a figure too.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from samlab.errors import InputError
+from samlab.errors import InputError, counted
 from samlab.images import ImageLike, read_image
 from samlab.palette import hex_color
 from samlab.segments import Segments
@@ -23,7 +22,6 @@ from samlab.view.plots.figure import (
     MUTED,
     NotebookFigure,
     canvas,
-    count,
     display_scale,
     heading,
     note,
@@ -33,9 +31,6 @@ from samlab.view.plots.figure import (
     show_picture,
     style,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 def plot_segments(
@@ -54,7 +49,7 @@ def plot_segments(
     with style():
         figure, ax = canvas(ax, picture_size(pixels.shape))
         show_picture(ax, painted)
-        heading(ax, plain(title, 80), count(len(segments), "segment"))
+        heading(ax, plain(title, 80), counted(len(segments), "segment"))
     return figure
 
 
@@ -83,7 +78,9 @@ def plot_classes(
         show_picture(ax, painted)
         noise = int((segments.labels < 0).sum())
         n = len(classes)
-        heading(ax, plain(title, 80), f"{count(n, 'class')} · {count(len(segments), 'segment')}")
+        heading(
+            ax, plain(title, 80), f"{counted(n, 'class')} · {counted(len(segments), 'segment')}"
+        )
         order = np.argsort(-counts, kind="stable")
         shown = np.sort(order[:max_legend])
         names = [f"{plain(segments.class_name(int(classes[i])))}   {counts[i]}" for i in shown]
