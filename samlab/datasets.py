@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from samlab import masks
 from samlab.errors import InputError
-from samlab.files import write_whole
+from samlab.files import write_atomic
 
 __all__ = ["CLASSES", "SampleSet", "write_sample_set"]
 
@@ -89,8 +89,8 @@ def write_sample_set(folder: str | Path, pictures: int = 12, *, seed: int = 0) -
         frames.append(frame)
     categories = [{"id": kind, "name": name} for kind, name in enumerate(CLASSES)]
     coco = {"images": images, "annotations": annotations, "categories": categories}
-    write_whole(files.coco, json.dumps(coco))
-    write_whole(files.bdd100k, json.dumps(frames))
+    write_atomic(files.coco, json.dumps(coco))
+    write_atomic(files.bdd100k, json.dumps(frames))
     return files
 
 

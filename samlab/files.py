@@ -1,4 +1,4 @@
-"""Files and folders that are written whole or not at all, and never over something by accident."""
+"""Files and folders, written whole or not at all (atomically), and over nothing by accident."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def free_file(path: str | Path, overwrite: bool) -> Path:
 
 
 @contextmanager
-def whole_file(path: str | Path, *, durable: bool = False, size: int = 0) -> Iterator[Path]:
+def atomic_file(path: str | Path, *, durable: bool = False, size: int = 0) -> Iterator[Path]:
     """A file to write beside `path`, which takes its name when the block ends without an error.
 
     Each writer has a file of its own: of several that write one path at once, the last to end
@@ -78,10 +78,10 @@ def whole_file(path: str | Path, *, durable: bool = False, size: int = 0) -> Ite
                 temporary.unlink(missing_ok=True)
 
 
-def write_whole(path: str | Path, data: bytes | str, *, durable: bool = False) -> Path:
-    """Write a file whole or not at all, as `whole_file` has it; text as UTF-8. Returns the path."""
+def write_atomic(path: str | Path, data: bytes | str, *, durable: bool = False) -> Path:
+    """Write a file as `atomic_file` does, text as UTF-8. Returns the path."""
     content = data.encode("utf-8") if isinstance(data, str) else data
-    with whole_file(path, durable=durable, size=len(content)) as temporary:
+    with atomic_file(path, durable=durable, size=len(content)) as temporary:
         temporary.write_bytes(content)
     return Path(path)
 
@@ -89,11 +89,11 @@ def write_whole(path: str | Path, data: bytes | str, *, durable: bool = False) -
 def write_json(path: str | Path, content: Any, *, overwrite: bool = False) -> Path:
     """Write JSON without NaN, which other readers refuse."""
     text = json.dumps(content, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
-    return write_whole(free_file(path, overwrite), text)
+    return write_atomic(free_file(path, overwrite), text)
 
 
 @contextmanager
-def whole_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
+def atomic_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
     """A folder to fill, which takes the name `path` when the block ends without an error.
 
     Where `path` exists and `overwrite` is True, the new files replace those of the same name, each

@@ -58,7 +58,7 @@ def read_image(source: ImageLike, *, max_pixels: int = MAX_PIXELS) -> np.ndarray
         _check_size(source.size, max_pixels, "the PIL image")
         return _from_open(source)
     if isinstance(source, (str, os.PathLike)):
-        return decode(read_bytes(source), os.fspath(source), max_pixels=max_pixels)
+        return decode_image(read_bytes(source), os.fspath(source), max_pixels=max_pixels)
     raise ImageError(
         "Expected a picture as a path, a PIL image or a NumPy array; "
         f"got {type(source).__name__}. Convert it first, for example with numpy.asarray."
@@ -95,7 +95,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     )
 
 
-def decode(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def decode_image(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """The bytes of a picture file as uint8 RGB (H, W, 3); see `read_image`.
 
     Args:

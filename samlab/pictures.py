@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from samlab.errors import ImageError, InputError
-from samlab.images import decode, read_bytes
+from samlab.images import decode_image, read_bytes
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
 Pictures: TypeAlias = "PathLike | Iterable[PathLike] | Mapping[str, PathLike]"
@@ -140,7 +140,7 @@ def read_picture(path: str) -> tuple[np.ndarray, int, str]:
     """
     # Hashed and decoded are the same bytes, also where the file is just being replaced.
     data = _read_remote(path) if "://" in path else read_bytes(path)
-    return decode(data, path), len(data), hashlib.sha256(data).hexdigest()
+    return decode_image(data, path), len(data), hashlib.sha256(data).hexdigest()
 
 
 def file_stamp(path: str) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from samlab.errors import InputError, StorageError
-from samlab.files import free_file, whole_file, whole_folder, write_json, write_whole
+from samlab.files import atomic_file, atomic_folder, free_file, write_atomic, write_json
 
 # Eight processes write one path again and again, each a content of its own, and read it between.
 RACE = """
@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from samlab import masks
 from samlab.bank.memory_bank import MemoryBank
-from samlab.files import write_whole
+from samlab.files import write_atomic
 from samlab.segments import Segments
 
 target = Path(sys.argv[2])
@@ -28,7 +28,7 @@ class Plain:
     def content(mark):
         return bytes([mark]) * 3_000_000
     def write(content):
-        write_whole(target, content)
+        write_atomic(target, content)
     def read():
         return set(target.read_bytes())
 
@@ -87,14 +87,14 @@ def test_writing_whole_replaces_or_leaves_what_was_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "sub" / "a.bin"
-    assert write_whole(file, b"old") == file
+    assert write_atomic(file, b"old") == file
     monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
-        write_whole(file, b"new")
+        write_atomic(file, b"new")
     monkeypatch.undo()
     assert file.read_bytes() == b"old"
     assert [p.name for p in file.parent.iterdir()] == ["a.bin"]
-    write_whole(file, "né")
+    write_atomic(file, "né")
     assert file.read_bytes() == b"n\xc3\xa9"
 
 
@@ -106,14 +106,14 @@ def test_what_is_promised_to_be_on_the_disk_is_flushed_before_the_rename(
     flush, rename = os.fsync, os.replace
     monkeypatch.setattr(os, "fsync", lambda handle: (acts.append("flush"), flush(handle)))
     monkeypatch.setattr(os, "replace", lambda *names: (acts.append("rename"), rename(*names)))
-    write_whole(tmp_path / "a", b"x", durable=durable)
+    write_atomic(tmp_path / "a", b"x", durable=durable)
     folder = ["flush"] if os.name == "posix" else []
     assert acts == (["flush", "rename", *folder] if durable else ["rename"])
 
 
 def test_an_error_in_the_block_leaves_nothing(tmp_path: Path) -> None:
     def torn() -> None:
-        with whole_file(tmp_path / "a") as temporary:
+        with atomic_file(tmp_path / "a") as temporary:
             temporary.write_bytes(b"half")
             raise ZeroDivisionError
 
@@ -124,8 +124,8 @@ def test_an_error_in_the_block_leaves_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a" * 255, "ü" * 127, "\U0001f41f" * 63])
 def test_the_longest_names_that_a_disk_takes_can_be_written(name: str, tmp_path: Path) -> None:
-    write_whole(tmp_path / name, b"x")
-    with whole_folder(tmp_path / name[::-1][1:]) as staging:
+    write_atomic(tmp_path / name, b"x")
+    with atomic_folder(tmp_path / name[::-1][1:]) as staging:
         write_json(staging / "b", 1)
     assert len(list(tmp_path.iterdir())) == 2
 
@@ -134,12 +134,12 @@ def test_what_cannot_be_written_is_named_with_the_reason(tmp_path: Path) -> None
     (tmp_path / "file").write_text("")
     (tmp_path / "taken").mkdir()
     with pytest.raises(StorageError) as caught:
-        write_whole(tmp_path / "taken", b"xyz")
+        write_atomic(tmp_path / "taken", b"xyz")
     sentence = str(caught.value)
     assert sentence.startswith(f"Could not write '{tmp_path / 'taken'}': Is a directory. 3 bytes")
     assert sentence.endswith("Make room there, or choose a folder that can be written.")
     with pytest.raises(StorageError, match=r"file/sub/a': Not a directory \('.*file/sub'\)\. "):
-        write_whole(tmp_path / "file" / "sub" / "a", b"x")
+        write_atomic(tmp_path / "file" / "sub" / "a", b"x")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "taken"]
 
 
@@ -151,4 +151,4 @@ def test_nothing_is_replaced_by_accident(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Expected the name of a file to write, got the folder"):
         free_file(tmp_path, overwrite=True)
     with pytest.raises(InputError, match="Expected the name of a folder to write, got the file"):
-        whole_folder(tmp_path / "a.json").__enter__()
+        atomic_folder(tmp_path / "a.json").__enter__()

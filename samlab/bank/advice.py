@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from samlab.bank.columns import Columns
+from samlab.bank.columns import BankColumns
 
 _FEW = 5  # examples; with fewer a class rests on chance
 
 
-def advise(bank: Columns, confusion: np.ndarray) -> pd.DataFrame:
+def advise(bank: BankColumns, confusion: np.ndarray) -> pd.DataFrame:
     """One row per class, the worst recall first, with one sentence of advice.
 
     Args:
@@ -45,7 +45,7 @@ def advise(bank: Columns, confusion: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(rows).sort_values("recall", kind="stable").reset_index(drop=True)
 
 
-def prototype_confusion(bank: Columns) -> np.ndarray:
+def prototype_confusion(bank: BankColumns) -> np.ndarray:
     """The class of each prototype's nearest other one, weighted by examples; float64 (C, C).
 
     A class with a single prototype has no other of its own to be nearest: its row is zero.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from samlab import masks
 from samlab.errors import InputError
 from samlab.images import ImageLike, read_image
-from samlab.latent.embed import pool
+from samlab.latent.embed import How, pool
 from samlab.sam.automatic import MaskGenerator
 from samlab.sam.fast import ImageEmbedding, encode, open_decoder
 from samlab.sam.prompt_answers import Answers, ask, prompts_for
@@ -18,8 +18,6 @@ from samlab.segments import Segments
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
-
-How: TypeAlias = Literal["coverage", "any", "crop", "token"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from samlab.bank.checks import check_known, class_weight_table
-from samlab.bank.columns import Columns
+from samlab.bank.columns import BankColumns
 from samlab.bank.prototypes import prototypes
 from samlab.errors import InputError
 
@@ -22,7 +22,7 @@ def build(
     class_weights: Literal["balanced"] | Mapping[str, float] | None = None,
     background: Iterable[str] = (),
     seed: int = 0,
-) -> Columns:
+) -> BankColumns:
     """At most `per_class` prototypes for each class.
 
     Args:
@@ -36,7 +36,7 @@ def build(
         for label in range(len(class_names))
     ]
     counts = [len(rows) for rows, _ in parts]
-    return Columns(
+    return BankColumns(
         prototypes=np.concatenate([rows for rows, _ in parts]),
         labels=np.repeat(np.arange(len(parts)), counts),
         class_names=tuple(class_names),
@@ -46,7 +46,7 @@ def build(
     )
 
 
-def drop(bank: Columns, classes: str | Iterable[str]) -> Columns:
+def drop(bank: BankColumns, classes: str | Iterable[str]) -> BankColumns:
     """The columns without some classes."""
     gone = {classes} if isinstance(classes, str) else set(classes)
     check_known(sorted(gone), bank.class_names)
@@ -56,7 +56,7 @@ def drop(bank: Columns, classes: str | Iterable[str]) -> Columns:
             f"Expected at least one class to be left; all {len(gone)} are to be dropped."
         )
     rows = np.flatnonzero(np.isin(bank.labels, kept))
-    return Columns(
+    return BankColumns(
         prototypes=bank.prototypes[rows],
         labels=np.searchsorted(kept, bank.labels[rows]),
         class_names=tuple(bank.class_names[i] for i in kept),
@@ -66,7 +66,7 @@ def drop(bank: Columns, classes: str | Iterable[str]) -> Columns:
     )
 
 
-def merge(bank: Columns, groups: Mapping[str, Sequence[str]]) -> Columns:
+def merge(bank: BankColumns, groups: Mapping[str, Sequence[str]]) -> BankColumns:
     """The columns with one class in place of several; see `MemoryBank.merge`."""
     target = {old: new for new, olds in groups.items() for old in olds}
     check_known(target, bank.class_names)
@@ -76,7 +76,7 @@ def merge(bank: Columns, groups: Mapping[str, Sequence[str]]) -> Columns:
     labels = index[bank.labels]
     order = np.argsort(labels, kind="stable")
     weights = np.bincount(index, bank.weights, minlength=len(new_names))
-    return Columns(
+    return BankColumns(
         prototypes=bank.prototypes[order],
         labels=labels[order],
         class_names=new_names,
@@ -86,7 +86,7 @@ def merge(bank: Columns, groups: Mapping[str, Sequence[str]]) -> Columns:
     )
 
 
-def join(bank: Columns, more: Columns, per_class: int) -> Columns:
+def join(bank: BankColumns, more: BankColumns, per_class: int) -> BankColumns:
     """The classes of both; a class of both is grouped again. Weights are those of the first."""
     names = tuple(sorted({*bank.class_names, *more.class_names}))
     parts = []
@@ -100,7 +100,7 @@ def join(bank: Columns, more: Columns, per_class: int) -> Columns:
         for one in (more, bank)
         for name, value in zip(one.class_names, one.weights.tolist(), strict=True)
     }
-    return Columns(
+    return BankColumns(
         prototypes=np.concatenate([rows for rows, _ in parts]),
         labels=np.repeat(np.arange(len(names)), [len(rows) for rows, _ in parts]),
         class_names=names,
@@ -110,6 +110,6 @@ def join(bank: Columns, more: Columns, per_class: int) -> Columns:
     )
 
 
-def _rows_of(bank: Columns, name: str) -> tuple[np.ndarray, np.ndarray]:
+def _rows_of(bank: BankColumns, name: str) -> tuple[np.ndarray, np.ndarray]:
     rows = bank.labels == bank.class_names.index(name)
     return bank.prototypes[rows], bank.sizes[rows]

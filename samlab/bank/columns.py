@@ -12,7 +12,7 @@ from samlab.errors import InputError
 from samlab.latent.vectors import unit, vectors_of
 
 
-class Columns(NamedTuple):
+class BankColumns(NamedTuple):
     """P prototypes of C classes; see `MemoryBank` for the shapes."""
 
     prototypes: np.ndarray
@@ -33,20 +33,20 @@ class Columns(NamedTuple):
         """int64 (C,): prototypes of each class."""
         return np.bincount(self.labels, minlength=len(self.class_names))
 
-    def equal(self, other: Columns) -> bool:
+    def equal(self, other: BankColumns) -> bool:
         """Whether all are the same, bit for bit."""
         mine, theirs = self._asdict(), other._asdict()
         return all(np.array_equal(mine[name], theirs[name]) for name in mine)
 
 
-def checked(
+def checked_columns(
     prototypes: np.ndarray,
     labels: np.ndarray,
     class_names: Sequence[str],
     sizes: np.ndarray | None,
     weights: np.ndarray | None,
     background: Iterable[str],
-) -> Columns:
+) -> BankColumns:
     """Columns that fit each other: prototypes of length one, arrays that cannot be written to.
 
     Raises:
@@ -75,7 +75,7 @@ def checked(
         )
     if not (np.isfinite(weights).all() and (weights > 0).all()):
         raise InputError(f"Expected class weights above 0, got {weights.tolist()}.")
-    return Columns(
+    return BankColumns(
         _frozen(_of_length_one(vectors)),
         _frozen(labels),
         names,

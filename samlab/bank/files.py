@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 
 from samlab.bank.heads import Head
 from samlab.errors import FormatError
-from samlab.files import whole_file
+from samlab.files import atomic_file
 
 VERSION = 1
 _KEY = "samlab.bank"
@@ -45,7 +45,7 @@ def write(
     content = {"version": VERSION, **words, "head": None if head is None else head.about}
     metadata = {_KEY: json.dumps(content, default=str)}
     try:
-        with whole_file(path) as temporary:
+        with atomic_file(path) as temporary:
             save_file(arrays, temporary, metadata=metadata)
     except SafetensorError as error:
         raise FormatError(

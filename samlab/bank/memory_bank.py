@@ -18,7 +18,7 @@ import pandas as pd
 from samlab.bank import changes, files
 from samlab.bank.advice import advise, prototype_confusion
 from samlab.bank.checks import canonical_order, check_same_model, check_unique, notes_about
-from samlab.bank.columns import Columns, checked
+from samlab.bank.columns import BankColumns, checked_columns
 from samlab.bank.heads import Head
 from samlab.errors import InputError
 from samlab.formats.bdd100k import read_bdd100k
@@ -75,7 +75,7 @@ class MemoryBank:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, value in checked(*self._columns)._asdict().items():
+        for name, value in checked_columns(*self._columns)._asdict().items():
             object.__setattr__(self, name, value)
         object.__setattr__(self, "notes", tuple(self.notes))
         object.__setattr__(self, "provenance", dict(self.provenance))
@@ -418,12 +418,12 @@ class MemoryBank:
     # -- inside -------------------------------------------------------------------------------
 
     @property
-    def _columns(self) -> Columns:
-        return Columns(
+    def _columns(self) -> BankColumns:
+        return BankColumns(
             self.prototypes, self.labels, self.class_names, self.sizes, self.weights,
             self.background,
         )  # fmt: skip
 
-    def _with(self, columns: Columns) -> Self:
+    def _with(self, columns: BankColumns) -> Self:
         notes = notes_about(columns.class_names, columns.examples.tolist())
         return replace(self, **columns._asdict(), notes=notes)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from samlab.cli.options import ModelOption
 from samlab.errors import ImageError, InputError
 from samlab.files import make_folder
 
@@ -38,10 +39,6 @@ Classes = Annotated[
     Path | None,
     typer.Option(help="For label maps and YOLO: a text file with one class name per line."),
 ]
-Model = Annotated[
-    str,
-    typer.Option("--sam", help="tiny (embedded), vit_b, vit_l, vit_h, mobile_sam, or a file."),
-]
 Resume = Annotated[
     Path | None,
     typer.Option(help="Folder in which finished pictures are kept; a killed run goes on there."),
@@ -49,7 +46,7 @@ Resume = Annotated[
 Threshold = Annotated[
     float | None, typer.Option(min=-1, max=1, help="Below this confidence the answer is unknown.")
 ]
-Method = Annotated[str, typer.Option(help="nearest, softmax or knn.")]
+MethodOption = Annotated[str, typer.Option(help="nearest, softmax or knn.")]
 Whole = Annotated[
     bool, typer.Option(help="A part takes the class of a more certain whole around it.")
 ]
@@ -64,7 +61,7 @@ def build(
     ),
     format: Format = "auto",
     classes: Classes = None,
-    sam: Model = "tiny",
+    sam: ModelOption = "tiny",
     per_class: Annotated[int, typer.Option(min=1, help="Prototypes per class.")] = 20,
     pooling: Annotated[str, typer.Option(help="coverage, any, crop or token.")] = "coverage",
     parts: Annotated[bool, typer.Option(help="Also take SAM's parts of each box.")] = False,
@@ -118,8 +115,8 @@ def classify(
         list[Path], typer.Argument(metavar="PICTURE...", help="One or more pictures.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("out"),
-    sam: Model = "tiny",
-    method: Method = "nearest",
+    sam: ModelOption = "tiny",
+    method: MethodOption = "nearest",
     unknown_below: Threshold = None,
     whole_votes: Whole = False,
 ) -> None:
@@ -169,8 +166,8 @@ def evaluate(
     ] = None,
     format: Format = "auto",
     classes: Classes = None,
-    sam: Model = "tiny",
-    method: Method = "nearest",
+    sam: ModelOption = "tiny",
+    method: MethodOption = "nearest",
     unknown_below: Threshold = None,
     max_error: Annotated[
         float | None,

@@ -15,9 +15,10 @@ from typer.core import TyperCommand, TyperGroup
 import samlab
 from samlab.cli.bank import app as bank_app
 from samlab.cli.export import export as export_command
+from samlab.cli.options import ModelOption
 from samlab.cli.run import cache_app, run_command
 from samlab.errors import InputError, SamlabError, counted
-from samlab.files import make_folder, whole_file
+from samlab.files import atomic_file, make_folder
 
 if TYPE_CHECKING:
     from samlab.segments import Segments
@@ -66,12 +67,8 @@ app = typer.Typer(
     "Start with: samlab report photo.jpg -o report.html",
 )
 
-Picture = Annotated[
+PictureFile = Annotated[
     Path, typer.Argument(metavar="PICTURE", help="The picture: JPEG, PNG, TIFF, WebP, ...")
-]
-Model = Annotated[
-    str,
-    typer.Option("--sam", help="tiny (embedded), vit_b, vit_l, vit_h, mobile_sam, or a file."),
 ]
 
 
@@ -97,9 +94,9 @@ def main(
 
 @app.command(short_help="A picture to segments and classes, as Parquet and PNG.")
 def segment(
-    picture: Picture,
+    picture: PictureFile,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("out"),
-    sam: Model = "tiny",
+    sam: ModelOption = "tiny",
     eps: Annotated[str, typer.Option(help="DBSCAN's radius, or auto.")] = "auto",
     min_samples: Annotated[str, typer.Option(help="DBSCAN's min_samples, or auto.")] = "auto",
     points_per_side: Annotated[int, typer.Option(min=1, help="Grid of prompts.")] = 32,
@@ -192,7 +189,7 @@ app.command("export", short_help="Segments to COCO, YOLO, label maps and more.")
 
 @app.command(short_help="What works on this machine, and what to do about the rest.")
 def doctor(
-    sam: Model = "tiny",
+    sam: ModelOption = "tiny",
     megapixels: Annotated[
         float, typer.Option(min=0, help="Size of your pictures, for the memory they need.")
     ] = 12.0,
@@ -267,7 +264,7 @@ def _write(segments: Segments, pixels: Any, out: Path, stem: str) -> list[Path]:
         out / f"{stem}_classes.png": samlab.plot.classes(segments, pixels),
     }
     for path, figure in pictures.items():
-        with whole_file(path) as temporary:
+        with atomic_file(path) as temporary:
             figure.savefig(temporary, format="png", dpi=150, bbox_inches="tight")
     return [table, *pictures]
 

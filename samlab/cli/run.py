@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from samlab.cli.options import ModelOption
 from samlab.errors import counted
 
 if TYPE_CHECKING:
@@ -32,10 +33,7 @@ def run_command(
         typer.Argument(metavar="PICTURES...", help="A folder, a 'glob' in quotes, or pictures."),
     ],
     out: Annotated[str, typer.Option("--out", "-o", help="Folder or URL for the results.")] = "out",
-    sam: Annotated[
-        str,
-        typer.Option("--sam", help="tiny (embedded), vit_b, vit_l, vit_h, mobile_sam, or a file."),
-    ] = "tiny",
+    sam: ModelOption = "tiny",
     how: Annotated[str, typer.Option(help="Pooling of vectors: coverage or any.")] = "coverage",
     embed: Annotated[
         list[str] | None,

@@ -12,7 +12,14 @@ import numpy as np
 from samlab import masks as rle_masks
 from samlab.errors import FormatError, InputError
 from samlab.files import free_file, write_json
-from samlab.formats.gather import NO_CLASS, Picture, SegmentsLike, WriteReport, gather, report
+from samlab.formats.gather import (
+    NO_CLASS,
+    GatheredPicture,
+    SegmentsLike,
+    WriteReport,
+    gather,
+    report,
+)
 from samlab.formats.labelled import LabelledImages, RawObject, Reading
 from samlab.formats.polygons import check_tolerance, edge_polygons, fill_edges
 from samlab.formats.untrusted import field_of, list_of, named_content
@@ -235,7 +242,7 @@ def write_coco(
     return report(written, gathered, np.array(kept))
 
 
-def _facts(picture: Picture, i: int) -> dict[str, Any]:
+def _facts(picture: GatheredPicture, i: int) -> dict[str, Any]:
     """Everything of an annotation but its shape."""
     segments = picture.segments
     x0, y0, x1, y1 = segments.boxes[i].tolist()
@@ -253,7 +260,7 @@ def _facts(picture: Picture, i: int) -> dict[str, Any]:
     return facts
 
 
-def _shape(picture: Picture, i: int, kind: str, tolerance: float) -> tuple[Any, float]:
+def _shape(picture: GatheredPicture, i: int, kind: str, tolerance: float) -> tuple[Any, float]:
     """The field `segmentation`, and the IoU of the mask with what is read back."""
     rle: Rle = rle_masks.compress(picture.segments.rles[i])
     if kind == "rle":

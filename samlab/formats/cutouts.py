@@ -12,7 +12,7 @@ from PIL import Image
 from scipy import ndimage
 
 from samlab.errors import InputError
-from samlab.files import whole_folder, write_whole
+from samlab.files import atomic_folder, write_atomic
 from samlab.formats.gather import (
     NO_CLASS,
     ImagesLike,
@@ -95,13 +95,13 @@ def write_cutouts(
     if image_id is None and _is_one(images):
         image_id = "picture.png"
     gathered = gather(segments, no_class=no_class, image_id=image_id, file_each=True)
-    with whole_folder(folder, overwrite) as staging:
+    with atomic_folder(folder, overwrite) as staging:
         for picture in gathered.pictures:
             pixels = pixels_of(picture, images)
             for i, number in enumerate(picture.classes.tolist()):
                 cut = cut_out(pixels, picture.segments.mask(i), soft=soft, crop=crop, margin=margin)
                 name = f"{picture.stem}_{i:04d}_{_plain(gathered.class_names[number])}.png"
-                write_whole(staging / name, _png(cut))
+                write_atomic(staging / name, _png(cut))
     return report(Path(folder), gathered)
 
 
@@ -196,13 +196,13 @@ def write_inpainting_masks(
         overwrite: Write into a folder that has files already, replacing those of the same name.
     """
     gathered = gather(segments, image_id=image_id or "picture.png", file_each=True)
-    with whole_folder(folder, overwrite) as staging:
+    with atomic_folder(folder, overwrite) as staging:
         for picture in gathered.pictures:
             parts = list(picture.segments) if each else [picture.segments]
             for i, part in enumerate(parts):
                 number = f"_{i:04d}" if each else ""
                 mask = inpainting_mask(part, grow=grow, feather=feather)
-                write_whole(staging / f"{picture.stem}{number}_mask.png", _png(mask))
+                write_atomic(staging / f"{picture.stem}{number}_mask.png", _png(mask))
     return report(Path(folder), gathered)
 
 

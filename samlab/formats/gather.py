@@ -28,7 +28,7 @@ NO_CLASS = "object"
 
 
 @dataclass(frozen=True)
-class Picture:
+class GatheredPicture:
     """One picture's part of an export.
 
     Attributes:
@@ -53,7 +53,7 @@ class Picture:
 class Gathered:
     """Pictures in the order they came, and the classes of them all."""
 
-    pictures: tuple[Picture, ...]
+    pictures: tuple[GatheredPicture, ...]
     class_names: tuple[str, ...]
     left_out: Counter[str]
 
@@ -149,7 +149,7 @@ def report(path: Path, gathered: Gathered, kept: np.ndarray | None = None) -> Wr
     return WriteReport(path, len(gathered.pictures), len(gathered), gathered.left_out, share)
 
 
-def pixels_of(picture: Picture, images: ImagesLike) -> np.ndarray:
+def pixels_of(picture: GatheredPicture, images: ImagesLike) -> np.ndarray:
     """The picture itself, uint8 RGB (H, W, 3).
 
     Args:
@@ -178,7 +178,7 @@ def pixels_of(picture: Picture, images: ImagesLike) -> np.ndarray:
     return pixels
 
 
-def file_of(picture: Picture, folder: str | os.PathLike[str]) -> Path:
+def file_of(picture: GatheredPicture, folder: str | os.PathLike[str]) -> Path:
     """The picture's file in a folder; raises ImageError where it has none."""
     file = inside(image_folder(Path(folder)), picture.name)
     if file is None or not file.is_file():
@@ -186,7 +186,7 @@ def file_of(picture: Picture, folder: str | os.PathLike[str]) -> Path:
     return file
 
 
-def _distinct_stems(pictures: Sequence[Picture]) -> None:
+def _distinct_stems(pictures: Sequence[GatheredPicture]) -> None:
     """Raise InputError where two pictures would write to one file."""
     seen: dict[str, str] = {}
     for picture in pictures:
@@ -242,7 +242,7 @@ def _checked_name(name: str | None) -> str:
     return name
 
 
-def _picture(name: str, pieces: list[tuple[Segments, np.ndarray]]) -> Picture:
+def _picture(name: str, pieces: list[tuple[Segments, np.ndarray]]) -> GatheredPicture:
     sizes = {one.image_size for one, _ in pieces if len(one)} or {pieces[0][0].image_size}
     if len(sizes) > 1 or (0, 0) in sizes:
         raise InputError(
@@ -250,4 +250,6 @@ def _picture(name: str, pieces: list[tuple[Segments, np.ndarray]]) -> Picture:
             "pictures different names."
         )
     joined = Segments.concat([one for one, _ in pieces])
-    return Picture(name, sizes.pop(), joined, np.concatenate([numbers for _, numbers in pieces]))
+    return GatheredPicture(
+        name, sizes.pop(), joined, np.concatenate([numbers for _, numbers in pieces])
+    )

@@ -14,11 +14,11 @@ from scipy import ndimage
 
 from samlab import masks
 from samlab.errors import FormatError, InputError
-from samlab.files import whole_folder, write_whole
+from samlab.files import atomic_folder, write_atomic
 from samlab.formats.gather import (
     NO_CLASS,
     Gathered,
-    Picture,
+    GatheredPicture,
     SegmentsLike,
     WriteReport,
     gather,
@@ -189,13 +189,13 @@ def write_label_maps(
     gathered = gather(segments, no_class=no_class, image_id=image_id, file_each=True)
     largest = _largest(gathered, values)
     kept = []
-    with whole_folder(folder, overwrite) as staging:
+    with atomic_folder(folder, overwrite) as staging:
         for picture in gathered.pictures:
             count = len(picture.segments)
             numbers = picture.classes if values == "class" else np.arange(count)
             painted = picture.segments.label_map(numbers + 1, background=0)
             kept.append(_seen(picture, painted if values == "segment" else None))
-            write_whole(staging / f"{picture.stem}.png", _png(painted, largest))
+            write_atomic(staging / f"{picture.stem}.png", _png(painted, largest))
         if values == "class":
             _write_classes(staging, gathered.class_names)
     return report(Path(folder), gathered, np.concatenate([np.zeros(0), *kept]))
@@ -234,7 +234,7 @@ def _png(painted: np.ndarray, largest: int) -> bytes:
     return buffer.getvalue()
 
 
-def _seen(picture: Picture, index: np.ndarray | None) -> np.ndarray:
+def _seen(picture: GatheredPicture, index: np.ndarray | None) -> np.ndarray:
     """Share of each segment's pixels that no smaller segment hides, float64 (N,)."""
     count = len(picture.segments)
     if index is None:
@@ -245,11 +245,11 @@ def _seen(picture: Picture, index: np.ndarray | None) -> np.ndarray:
 
 def _write_classes(folder: Path, names: Sequence[str]) -> None:
     clean = [" ".join(name.split()) for name in names]
-    write_whole(folder / "classes.txt", "\n".join(["", *clean, ""]).encode("utf-8"))
+    write_atomic(folder / "classes.txt", "\n".join(["", *clean, ""]).encode("utf-8"))
     rows = ["value,name,red,green,blue", "0,background,0,0,0"]
     for value, (name, colour) in enumerate(
         zip(clean, palette(len(clean) + 1)[1:].tolist(), strict=True), 1
     ):
         quoted = '"' + name.replace('"', '""') + '"' if set(name) & set(',"') else name
         rows.append(f"{value},{quoted}," + ",".join(map(str, colour)))
-    write_whole(folder / "classes.csv", "\n".join([*rows, ""]).encode("utf-8"))
+    write_atomic(folder / "classes.csv", "\n".join([*rows, ""]).encode("utf-8"))

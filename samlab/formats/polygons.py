@@ -154,7 +154,7 @@ def simplify(ring: np.ndarray, tolerance: float) -> np.ndarray:
     return fewer if len(fewer) >= 3 and _twice_area(fewer) else ring
 
 
-def join(lines: Sequence[np.ndarray]) -> np.ndarray:
+def join_lines(lines: Sequence[np.ndarray]) -> np.ndarray:
     """One closed line through several, over bridges of no width between their nearest points.
 
     Filled by the even-odd rule it covers what the lines cover together: a hole stays a hole.
@@ -211,7 +211,7 @@ def edge_polygons(mask: np.ndarray, tolerance: float = 0.0) -> list[np.ndarray]:
     by_part: dict[int, list[np.ndarray]] = {}
     for ring in rings(mask):
         by_part.setdefault(ring.part, []).append(simplify(ring.edge, tolerance))
-    return [join(lines) for lines in by_part.values()]
+    return [join_lines(lines) for lines in by_part.values()]
 
 
 def pixel_polygon(mask: np.ndarray, tolerance: float = 0.0) -> np.ndarray:
@@ -224,7 +224,7 @@ def pixel_polygon(mask: np.ndarray, tolerance: float = 0.0) -> np.ndarray:
     lines = [simplify(ring.pixels, tolerance) for ring in rings(mask)]
     if not lines:
         return np.zeros((0, 2), np.int64)
-    polygon = join(lines)
+    polygon = join_lines(lines)
     return np.concatenate([polygon] * (3 if len(polygon) < 3 else 1))[: max(3, len(polygon))]
 
 

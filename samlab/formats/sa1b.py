@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from samlab.errors import FormatError
-from samlab.files import whole_folder, write_json
+from samlab.files import atomic_folder, write_json
 from samlab.formats.coco import read_mask
-from samlab.formats.gather import Picture, SegmentsLike, WriteReport, gather, report
+from samlab.formats.gather import GatheredPicture, SegmentsLike, WriteReport, gather, report
 from samlab.formats.untrusted import field_of, list_of, named_content
 from samlab.segments import Segments
 
@@ -46,7 +46,7 @@ def write_sa1b(
         overwrite: Write into a folder that has files already, replacing those of the same name.
     """
     gathered = gather(segments, image_id=image_id, file_each=True)
-    with whole_folder(folder, overwrite) as staging:
+    with atomic_folder(folder, overwrite) as staging:
         for number, picture in enumerate(gathered.pictures, 1):
             write_json(staging / f"{picture.stem}.json", _content(picture, number))
     return report(Path(folder), gathered)
@@ -97,7 +97,7 @@ def read_sa1b(path: str | Path | Mapping[str, Any]) -> Segments:
     )
 
 
-def _content(picture: Picture, number: int) -> dict[str, Any]:
+def _content(picture: GatheredPicture, number: int) -> dict[str, Any]:
     digits = re.search(r"\d+", picture.name.rsplit("/", 1)[-1])
     height, width = picture.size
     image = {

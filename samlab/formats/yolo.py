@@ -18,10 +18,10 @@ import numpy as np
 
 from samlab import masks
 from samlab.errors import FormatError, InputError
-from samlab.files import whole_folder, write_whole
+from samlab.files import atomic_folder, write_atomic
 from samlab.formats.gather import (
     Gathered,
-    Picture,
+    GatheredPicture,
     SegmentsLike,
     WriteReport,
     file_of,
@@ -289,23 +289,23 @@ def write_yolo(
     gathered = gather(segments, no_class=no_class, image_id=image_id, file_each=True)
     sets = _draw(len(gathered.pictures), val, seed)
     kept: list[float] = []
-    with whole_folder(folder, overwrite) as staging:
+    with atomic_folder(folder, overwrite) as staging:
         for picture, name in zip(gathered.pictures, sets, strict=True):
             lines, shares = _lines(picture, tolerance)
             kept += shares
-            write_whole(staging / "labels" / name / f"{picture.stem}.txt", lines.encode("ascii"))
+            write_atomic(staging / "labels" / name / f"{picture.stem}.txt", lines.encode("ascii"))
             if images is not None:
                 target = staging / "images" / name / picture.name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file_of(picture, images), target)
-        write_whole(staging / "data.yaml", _yaml(gathered, "val" in sets).encode("utf-8"))
+        write_atomic(staging / "data.yaml", _yaml(gathered, "val" in sets).encode("utf-8"))
     written = report(Path(folder), gathered, np.array(kept))
     if images is None:
         written.notes.append("Put the pictures into images/train (and images/val) beside labels/.")
     return written
 
 
-def _lines(picture: Picture, tolerance: float) -> tuple[str, list[float]]:
+def _lines(picture: GatheredPicture, tolerance: float) -> tuple[str, list[float]]:
     height, width = picture.size
     lines, shares = [], []
     for i in range(len(picture.segments)):

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from samlab.errors import FormatError, InputError, SamlabWarning
-from samlab.files import write_whole
+from samlab.files import write_atomic
 from samlab.segments import Segments
 from samlab.segments.tables import from_parquet_bytes, to_parquet_bytes
 
@@ -121,7 +121,7 @@ class SegmentCache:
         data = to_parquet_bytes(segments.to_arrow())
         path = self.folder / key[:2] / f"{key}-{_digest(data)}.parquet"
         # Not flushed to the disk: after a power cut the name tells a torn file.
-        write_whole(path, data)
+        write_atomic(path, data)
         self._evict(len(data))
 
     def entries(self) -> Iterator[CacheEntry]:

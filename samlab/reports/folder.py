@@ -26,18 +26,18 @@ from samlab.reports.index import (
     read_entries,
     write_index,
 )
-from samlab.reports.making import ask, report_worker
+from samlab.reports.making import report_worker, request_report
 from samlab.reports.notebook import check_parameters, failed_notebook, report_notebook
 from samlab.worker import Worker
 
-Pictures: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]"
+PictureSources: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]"
 
 #: Seconds between two writings of the index while reports are being made.
 _PAUSE = 5.0
 
 
 def write_reports(
-    pictures: Pictures,
+    pictures: PictureSources,
     out: str | os.PathLike[str],
     *,
     jobs: int = 1,
@@ -123,7 +123,7 @@ def write_reports(
 
 
 def find_pictures(
-    pictures: Pictures, leave_out: Path | None = None
+    pictures: PictureSources, leave_out: Path | None = None
 ) -> tuple[Path, dict[str, Path]]:
     """The pictures meant, by name: their path relative to the folder all are in, with slashes.
 
@@ -188,7 +188,7 @@ def _answers(
                 number = waiting.get_nowait()
             except queue.Empty:
                 break
-            answers.put((number, ask(worker, tasks[number])))
+            answers.put((number, request_report(worker, tasks[number])))
         if not stop.is_set():
             worker.close()
 

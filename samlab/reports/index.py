@@ -13,8 +13,8 @@ from urllib.parse import quote
 
 import samlab
 from samlab.errors import FormatError, counted
-from samlab.files import write_whole
-from samlab.reports.page import style
+from samlab.files import write_atomic
+from samlab.reports.page import style_sheet
 from samlab.view.page import render
 
 PAGE = "index.html"
@@ -110,8 +110,8 @@ def write_index(folder: Path, entries: Iterable[Entry], title: str, settings: st
     """
     rows = list(entries)
     data = {"format": _FORMAT, "samlab": samlab.__version__, "reports": [asdict(r) for r in rows]}
-    write_whole(folder / DATA, json.dumps(data, indent=1))
-    write_whole(folder / PAGE, index_page(rows, title, settings))
+    write_atomic(folder / DATA, json.dumps(data, indent=1))
+    write_atomic(folder / PAGE, index_page(rows, title, settings))
     return folder / PAGE
 
 
@@ -128,7 +128,8 @@ def index_page(entries: list[Entry], title: str, settings: str = "") -> str:
     byline = " · ".join([f"samlab {samlab.__version__}", *said])
     return render(
         "reports/index.html.j2", title=title, byline=byline, settings=settings, failed=failed,
-        reported=reported, link=link, facts=_facts, style=style("report") + style("index"),
+        reported=reported, link=link, facts=_facts,
+        style=style_sheet("report") + style_sheet("index"),
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from samlab.errors import SamlabError
-from samlab.files import make_folder, write_whole
+from samlab.files import make_folder, write_atomic
 from samlab.reports.notebook import FAILED_NOTEBOOK, execute_report
 from samlab.reports.summary import plain_thumbnail, read_summary
 from samlab.worker import Worker, WorkerDied
@@ -32,10 +32,10 @@ def report_worker(folder: Path, threads: int) -> Worker:
         "TMPDIR": str(folder),
         "PYTHONFAULTHANDLER": "1",
     }
-    return Worker(prepared, environment=environment, log=folder / "worker.log")
+    return Worker(prepare_reports, environment=environment, log=folder / "worker.log")
 
 
-def ask(worker: Worker, task: dict[str, Any]) -> dict[str, Any]:
+def request_report(worker: Worker, task: dict[str, Any]) -> dict[str, Any]:
     """Have one report made; waits for it.
 
     Args:
@@ -60,7 +60,7 @@ def ask(worker: Worker, task: dict[str, Any]) -> dict[str, Any]:
         return {"error": f"The process that made the report {death}.{said}"}
 
 
-def prepared() -> Callable[[Iterator[dict[str, Any]]], Iterable[dict[str, Any]]]:
+def prepare_reports() -> Callable[[Iterator[dict[str, Any]]], Iterable[dict[str, Any]]]:
     """In the process: what turns tasks into answers."""
     return lambda tasks: (make(**task) for task in tasks)
 
@@ -87,7 +87,7 @@ def make(
             execute_report(picture, report, notebook=notebook, parameters=parameters)
         )
         make_folder(Path(thumbnail).parent)
-        write_whole(Path(thumbnail), facts.pop("thumbnail", None) or plain_thumbnail(picture))
+        write_atomic(Path(thumbnail), facts.pop("thumbnail", None) or plain_thumbnail(picture))
         answer = {name: facts.get(name) for name in ("segments", "classes", "noise")}
     except SamlabError as error:
         # Where the failed notebook is, the index says with a link.

@@ -20,7 +20,7 @@ from PIL import Image
 import samlab
 from samlab import errors
 from samlab.errors import InputError, SamlabError
-from samlab.files import make_folder, write_whole
+from samlab.files import make_folder, write_atomic
 from samlab.images import ImageLike, read_image
 from samlab.reports.page import notebook_page
 
@@ -93,7 +93,7 @@ def execute_report(
         with tempfile.TemporaryDirectory(prefix="samlab-report-") as work:
             executed = _run(source, Path(work), out, {**parameters, "image": path}, progress)
             byline = f"samlab {samlab.__version__} · {source.stem} of {name}"
-            write_whole(out, notebook_page(executed, name, byline))
+            write_atomic(out, notebook_page(executed, name, byline))
     return executed
 
 
@@ -155,7 +155,7 @@ def _run(source: Path, work: Path, out: Path, parameters: dict[str, Any], progre
         failed = failed_notebook(out)
         kept = ""
         if target.exists():
-            write_whole(failed, target.read_text(encoding="utf-8"))
+            write_atomic(failed, target.read_text(encoding="utf-8"))
             kept = f"{FAILED_NOTEBOOK}'{failed}'."
         raise ReportError(_explain(error) + kept) from error
 

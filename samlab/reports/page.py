@@ -46,7 +46,7 @@ def notebook_page(notebook: Any, title: str, byline: str = "") -> str:
     exporter.mathjax_url = exporter.require_js_url = exporter.jquery_url = ""
     body, _ = exporter.from_notebook_node(notebook)
     page = render(
-        "reports/report.html.j2", title=title, byline=byline, style=style("report"), body=body
+        "reports/report.html.j2", title=title, byline=byline, style=style_sheet("report"), body=body
     )
     loads = outside_loads(page)
     if loads:
@@ -57,7 +57,7 @@ def notebook_page(notebook: Any, title: str, byline: str = "") -> str:
     return page
 
 
-def style(name: str) -> str:
+def style_sheet(name: str) -> str:
     """A style sheet of this folder."""
     return files("samlab.reports").joinpath(f"{name}.css").read_text(encoding="utf-8")
 

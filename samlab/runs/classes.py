@@ -15,7 +15,7 @@ import pyarrow as pa
 from matplotlib.figure import Figure
 
 from samlab.errors import ImageError, InputError, counted
-from samlab.files import write_whole
+from samlab.files import write_atomic
 from samlab.latent.cluster import (
     SAMPLE,
     AcrossClustering,
@@ -105,7 +105,7 @@ class RunClasses:
         """Write image_id, segment, label and class_name of every segment; whole or not at all."""
         frame = self.to_pandas()[["image_id", "segment", "label", "class_name"]]
         table = pa.Table.from_pandas(frame, preserve_index=False)
-        write_whole(Path(path), to_parquet_bytes(table))
+        write_atomic(Path(path), to_parquet_bytes(table))
         return Path(path)
 
     def class_name(self, label: int) -> str:

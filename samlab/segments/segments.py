@@ -355,7 +355,7 @@ class Segments:
     def to_parquet(self, path: str | Path) -> Path:
         """Write everything to one Parquet file; whole or not at all. Returns the path."""
         path = Path(path)
-        tables.write_parquet(self.to_arrow(), path)
+        tables.write_table(self.to_arrow(), path)
         return path
 
     @classmethod

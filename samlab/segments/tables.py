@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from samlab import masks
 from samlab.errors import FormatError
-from samlab.files import whole_file
+from samlab.files import atomic_file
 from samlab.masks import Rle
 
 _FORMAT_VERSION = 1
@@ -29,7 +29,7 @@ _NUMBERS = (
 )  # fmt: skip
 
 
-class Columns(Protocol):
+class SegmentColumns(Protocol):
     """What `Segments` are here: columns of equal length and what is said of all of them."""
 
     @property
@@ -64,7 +64,7 @@ class Columns(Protocol):
         """The name of a class."""
 
 
-def to_records(segments: Columns) -> list[dict[str, Any]]:
+def to_records(segments: SegmentColumns) -> list[dict[str, Any]]:
     """The records of SAM's automatic mask generator; see `Segments.to_records`."""
     height, width = segments.image_size
     columns = zip(
@@ -114,7 +114,7 @@ def record_columns(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def to_pandas(segments: Columns) -> pd.DataFrame:
+def to_pandas(segments: SegmentColumns) -> pd.DataFrame:
     """One row per segment: numbers, class and name; without masks, vectors and scores (N, K)."""
     boxes, points = segments.boxes, segments.points
     labels = segments.labels
@@ -137,7 +137,7 @@ def to_pandas(segments: Columns) -> pd.DataFrame:
     )
 
 
-def to_arrow(segments: Columns) -> pa.Table:
+def to_arrow(segments: SegmentColumns) -> pa.Table:
     """The whole table, masks and vectors included, as Arrow columns."""
     table = pa.Table.from_pandas(to_pandas(segments), preserve_index=False)
     for column, values in (
@@ -214,9 +214,9 @@ def _numbers(table: pa.Table, prefix: str) -> dict[str, np.ndarray]:
     return found
 
 
-def write_parquet(table: pa.Table, path: Path) -> None:
+def write_table(table: pa.Table, path: Path) -> None:
     """Write one file, whole or not at all."""
-    with whole_file(path) as temporary:
+    with atomic_file(path) as temporary:
         pq.write_table(table, temporary)
 
 

@@ -12,7 +12,7 @@ from PIL import Image, features
 
 from samlab import pictures
 from samlab.errors import ImageError
-from samlab.images import MAX_BYTES, decode, raster_formats, read_image
+from samlab.images import MAX_BYTES, decode_image, raster_formats, read_image
 from samlab.runs.engine.read_ahead import load
 
 
@@ -48,7 +48,7 @@ def test_flipped_bits_give_a_picture_or_one_kind_of_error(tmp_path, kind) -> Non
     data = saved(tmp_path / f"a{kind}").read_bytes()
     for seed in range(40):
         try:
-            array = decode(flipped(data, 1 + seed % 4, seed), f"a{kind}")
+            array = decode_image(flipped(data, 1 + seed % 4, seed), f"a{kind}")
         except ImageError:
             continue
         assert array.dtype == np.uint8
@@ -138,7 +138,7 @@ def test_a_file_replaced_while_it_is_read_gives_hash_and_pixels_of_one_file(
         return true_decode(data, name)
 
     first = hashlib.sha256(path.read_bytes()).hexdigest()
-    monkeypatch.setattr(pictures, "decode", replaced_meanwhile)
+    monkeypatch.setattr(pictures, "decode_image", replaced_meanwhile)
     array, _, digest = pictures.read_picture(str(path))
     assert digest == first
     assert np.array_equal(array, noise())

@@ -12,7 +12,7 @@ from samlab.formats.polygons import (
     edge_polygons,
     fill_edges,
     fill_pixels,
-    join,
+    join_lines,
     pixel_polygon,
     rings,
     simplify,
@@ -90,4 +90,4 @@ def test_a_line_keeps_its_area_however_much_it_is_simplified() -> None:
     square = np.array([[0, 0], [1, 0], [2, 0], [2, 2], [0, 2]])
     assert simplify(square, 0.5).tolist() == [[0, 0], [2, 0], [2, 2], [0, 2]]
     assert simplify(square, 99).tolist() == square.tolist()
-    assert len(join([square, square + 10])) == 12
+    assert len(join_lines([square, square + 10])) == 12

@@ -22,9 +22,10 @@ from samlab import worker as worker_module
 from samlab.errors import FormatError, InputError
 from samlab.reports.folder import find_pictures, write_reports
 from samlab.reports.index import Entry, index_page, link, read_entries, write_index
-from samlab.reports.making import ask, report_worker
+from samlab.reports.making import report_worker, request_report
 from samlab.reports.page import outside_loads
 from samlab.reports.summary import MIME, read_summary
+from tests.processes import is_running
 from tests.reports.test_notebook import GOOD, ROOT, write_notebook
 
 SUMMARY = """
@@ -209,10 +210,10 @@ def test_a_worker_that_is_ended_while_it_starts_does_not_outlive_it(tmp_path, mo
     monkeypatch.setattr(worker_module.subprocess, "Popen", slow_start)
     missing = str(tmp_path / "no.png")
     task = {"picture": missing, "report": f"{missing}.html", "thumbnail": f"{missing}.jpg"}
-    ask(worker, {**task, "notebook": None, "parameters": {}})
+    request_report(worker, {**task, "notebook": None, "parameters": {}})
     end.join()
     assert started[0].wait(timeout=60) == -signal.SIGKILL
-    assert "stopped before this one was begun" in ask(worker, task)["error"]
+    assert "stopped before this one was begun" in request_report(worker, task)["error"]
     assert len(started) == 1
 
 

@@ -4,6 +4,7 @@ from .embedders import Embedder as Embedder
 from .embedders import PatchEmbedder as PatchEmbedder
 from .embedders import TransformersEmbedder as TransformersEmbedder
 from .embedders import embed as embed
+from .pooling import How as How
 from .pooling import PatchFeatures as PatchFeatures
 from .pooling import pool as pool
 from .text import TextEmbedder as TextEmbedder

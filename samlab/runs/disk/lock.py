@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from samlab.errors import InputError, StorageError
-from samlab.files import write_whole
+from samlab.files import write_atomic
 
 _NAME, _OWNER = ".writer", ".writer-owner"
 
@@ -48,7 +48,7 @@ class WriterLock:
             _check_writable(path)  # else it has no locks
         with suppress(StorageError):
             words = f"process {os.getpid()} on {socket.gethostname()}\n"
-            write_whole(folder / _OWNER, words)
+            write_atomic(folder / _OWNER, words)
         return cls(lock)
 
     def release(self) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from samlab.errors import InputError, StorageError, require_extra
-from samlab.files import write_whole
+from samlab.files import write_atomic
 
 
 class Storage(Protocol):
@@ -92,7 +92,7 @@ class LocalFolder:
         return (self.root / name).read_bytes()
 
     def write(self, name: str, data: bytes) -> None:
-        write_whole(self.root / name, data, durable=True)
+        write_atomic(self.root / name, data, durable=True)
 
     def remove(self, name: str) -> None:
         (self.root / name).unlink(missing_ok=True)

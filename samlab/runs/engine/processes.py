@@ -87,7 +87,7 @@ class DeviceProcesses:
     def _worker(self, device: str | None) -> Worker:
         config = replace(self.config, device=device)
         try:
-            return Worker(prepared, config, self.cache, self.readers or 2)
+            return Worker(prepare_segmenter, config, self.cache, self.readers or 2)
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise InputError(
                 f"What embed holds cannot be sent to another process ({error}). Name the "
@@ -215,7 +215,7 @@ def _talk(worker: Worker, pool: _WorkPool, size: int) -> bool:
 # -- in the process -------------------------------------------------------------------------------
 
 
-def prepared(
+def prepare_segmenter(
     config: SegmenterConfig, cache: SegmentCache | None, readers: int
 ) -> Callable[[Iterator[list[Picture]]], Iterator[list[Outcome]]]:
     """Load the model; returns what turns batches of pictures into their outcomes."""

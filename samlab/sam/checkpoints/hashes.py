@@ -7,7 +7,7 @@ import json
 import os
 from pathlib import Path
 
-from samlab.files import write_whole
+from samlab.files import write_atomic
 
 
 def cache_folder() -> Path:
@@ -48,7 +48,7 @@ def remember_sha256(path: str | os.PathLike[str], digest: str) -> None:
     target = _memory()
     try:
         entry = [*_version(path), digest]
-        write_whole(target, json.dumps({**_read(), str(path): entry}, indent=0))
+        write_atomic(target, json.dumps({**_read(), str(path): entry}, indent=0))
     except OSError:
         return
 

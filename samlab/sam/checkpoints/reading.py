@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from samlab.errors import CheckpointError
 
-State = dict[str, torch.Tensor]
+StateDict = dict[str, torch.Tensor]
 
 #: Where training programs put the state dict inside their checkpoints.
 _WRAPPERS = ("model", "state_dict", "model_state", "model_state_dict", "sam")
@@ -44,7 +44,7 @@ _OTHERS = (
 )
 
 
-def read_state(path: Path) -> State:
+def read_state(path: Path) -> StateDict:
     """The state dict in a checkpoint: names to tensors on the CPU.
 
     Files of torch.save are read with `weights_only=True`, so that no code in them runs, and
@@ -71,7 +71,7 @@ def read_state(path: Path) -> State:
     return _strip_prefix(_unwrap(content, path), path)
 
 
-def recognise(state: State, path: Path) -> str:
+def recognise(state: StateDict, path: Path) -> str:
     """The architecture of a state dict: vit_b, vit_l, vit_h or mobile_sam.
 
     Raises:
@@ -165,7 +165,7 @@ def _damaged(path: Path, reason: str) -> CheckpointError:
     )
 
 
-def _unwrap(content: Any, path: Path) -> State:
+def _unwrap(content: Any, path: Path) -> StateDict:
     if isinstance(content, dict):
         if content and all(isinstance(v, torch.Tensor) for v in content.values()):
             return {str(k): v for k, v in content.items()}
@@ -181,7 +181,7 @@ def _unwrap(content: Any, path: Path) -> State:
     )
 
 
-def _strip_prefix(state: State, path: Path) -> State:
+def _strip_prefix(state: StateDict, path: Path) -> StateDict:
     """Drop what wrappers such as DataParallel put before SAM's own names."""
     prefixes = {key[: key.index("image_encoder.")] for key in state if "image_encoder." in key}
     if len(prefixes) > 1:

@@ -13,7 +13,7 @@ from samlab.errors import ImageError, InputError
 from samlab.images import read_image
 from samlab.pictures import pictures_in
 
-Status: TypeAlias = Literal["new", "begun", "done", "broken"]
+PictureStatus: TypeAlias = Literal["new", "begun", "done", "broken"]
 
 
 class Queue:
@@ -71,7 +71,7 @@ class Queue:
                 return index
         return None
 
-    def status(self, name: str, done: Iterable[str], begun: Iterable[str]) -> Status:
+    def status(self, name: str, done: Iterable[str], begun: Iterable[str]) -> PictureStatus:
         """How far a picture is."""
         if name in self.broken:
             return "broken"

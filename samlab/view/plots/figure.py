@@ -57,7 +57,7 @@ class NotebookFigure(Figure):
 
 
 @contextmanager
-def style() -> Iterator[None]:
+def plot_style() -> Iterator[None]:
     """samlab's letters and lines inside the block; the user's rcParams outside stay as they are."""
     have = set(font_manager.get_font_names())
     family = [name for name in _FONTS if name in have] or ["sans-serif"]
@@ -98,7 +98,7 @@ def canvas(ax: Axes | None, size: tuple[float, float]) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
-def picture_size(shape: tuple[int, ...], extra: float = 0.0) -> tuple[float, float]:
+def figure_size(shape: tuple[int, ...], extra: float = 0.0) -> tuple[float, float]:
     """Figure size in inches for a picture of shape (H, W, ...), kept between slim and tall."""
     height, width = shape[:2]
     wide = 8.0 if width >= height else max(8.0 * width / height, 3.0)

@@ -23,13 +23,13 @@ from samlab.view.plots.figure import (
     NotebookFigure,
     canvas,
     display_scale,
+    figure_size,
     heading,
     note,
-    picture_size,
     plain,
+    plot_style,
     readable,
     show_picture,
-    style,
 )
 
 
@@ -46,8 +46,8 @@ def plot_segments(
     """
     pixels = read_image(image)
     painted = overlay(segments, pixels, by="segment", alpha=0.5, scale=display_scale(pixels.shape))
-    with style():
-        figure, ax = canvas(ax, picture_size(pixels.shape))
+    with plot_style():
+        figure, ax = canvas(ax, figure_size(pixels.shape))
         show_picture(ax, painted)
         heading(ax, plain(title, 80), counted(len(segments), "segment"))
     return figure
@@ -73,8 +73,8 @@ def plot_classes(
     pixels = read_image(image)
     painted = overlay(segments, pixels, by="class", scale=display_scale(pixels.shape))
     classes, counts = _classes(segments)
-    with style():
-        figure, ax = canvas(ax, picture_size(pixels.shape, extra=2.4))
+    with plot_style():
+        figure, ax = canvas(ax, figure_size(pixels.shape, extra=2.4))
         show_picture(ax, painted)
         noise = int((segments.labels < 0).sum())
         n = len(classes)
@@ -132,10 +132,10 @@ def plot_class_panels(
         return _empty_figure("No classes: every segment is noise, or there is none.")
     columns = min(columns, len(chosen))
     rows = -(-len(chosen) // columns)
-    wide, tall = picture_size(pixels.shape)
+    wide, tall = figure_size(pixels.shape)
     step = 10.5 / max(columns, 2)
     scale = min(800 / max(pixels.shape[:2]), 4.0)
-    with style():
+    with plot_style():
         figure = NotebookFigure(
             figsize=(step * columns, rows * (step * tall / wide + 0.15)),
             dpi=100,
@@ -185,8 +185,8 @@ def plot_heat_map(
     pixels = read_image(image)
     low, high = heat_range(np.asarray(heat), low, high)
     painted = heat_overlay(pixels, heat, low=low, high=high, scale=display_scale(pixels.shape))
-    with style():
-        figure, ax = canvas(ax, picture_size(pixels.shape, extra=0.9))
+    with plot_style():
+        figure, ax = canvas(ax, figure_size(pixels.shape, extra=0.9))
         show_picture(ax, painted)
         heading(ax, plain(title, 80))
         if query is not None:
@@ -225,7 +225,7 @@ def _swatch(color: str) -> Rectangle:
 
 
 def _empty_figure(text: str) -> Figure:
-    with style():
+    with plot_style():
         figure, ax = canvas(None, (7.2, 1.2))
         ax.set_axis_off()
         note(ax, text)

@@ -18,12 +18,12 @@ from samlab.view.plots.figure import (
     INK,
     MUTED,
     NotebookFigure,
+    figure_size,
     heading,
     note,
-    picture_size,
     plain,
+    plot_style,
     show_picture,
-    style,
 )
 
 if TYPE_CHECKING:
@@ -59,9 +59,9 @@ def plot_prompt(
     if titles is not None and len(titles) != count:
         raise InputError(f"Expected {count} titles, one per mask; got {len(titles)}.")
     rows, columns = max(1, -(-count // columns)), max(1, min(columns, count))
-    wide, tall = picture_size(pixels.shape)
+    wide, tall = figure_size(pixels.shape)
     width = min(10.5, 4.5 * columns)
-    with style():
+    with plot_style():
         figure = NotebookFigure(
             figsize=(width, rows * (width / columns * tall / wide + 0.25)),
             dpi=100,
@@ -102,8 +102,8 @@ def plot_stability(
     grey[between] = 0.35 * grey[between] + 0.65 * np.array([230, 159, 0])
     grey[sure] = 0.35 * grey[sure] + 0.65 * _PAINT
     share = sure.sum() / max(int(possible.sum()), 1)
-    with style():
-        figure = NotebookFigure(figsize=picture_size(pixels.shape), dpi=100, layout="constrained")
+    with plot_style():
+        figure = NotebookFigure(figsize=figure_size(pixels.shape), dpi=100, layout="constrained")
         ax = figure.subplots()
         show_picture(ax, grey.round().astype(np.uint8))
         _zoom(ax, possible)
@@ -138,7 +138,7 @@ def plot_funnel(
     kept = np.isin(proposals.candidates.ids, funnel.ids[-1])
     passed = np.isin(proposals.candidates.ids, funnel.ids[-2]) & ~kept
     lost = ~kept & ~passed
-    with style():
+    with plot_style():
         figure = NotebookFigure(figsize=(10.5, 4.4), dpi=100, layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=[1.25, 1])
         for chosen, color, name, size in (
@@ -179,8 +179,8 @@ def plot_suppression(
     funnel = filter_funnel(proposals, pred_iou_thresh, stability_score_thresh, box_nms_thresh)
     pairs = suppressed_by(proposals, funnel)
     boxes = dict(zip(proposals.candidates.ids.tolist(), proposals.candidates.boxes, strict=True))
-    wide, tall = picture_size(pixels.shape)
-    with style():
+    wide, tall = figure_size(pixels.shape)
+    with plot_style():
         figure = NotebookFigure(
             figsize=(10.5, 10.5 / 3 * tall / wide + 0.3), dpi=100, layout="constrained"
         )

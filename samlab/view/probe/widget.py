@@ -21,7 +21,7 @@ from samlab.view.overlay import heat_overlay, overlay, still_scale
 from samlab.view.scene import scene
 from samlab.view.widget import BaseWidget, colors
 
-Pictures: TypeAlias = "Mapping[str, ImageLike] | Callable[[str], ImageLike]"
+PicturesByName: TypeAlias = "Mapping[str, ImageLike] | Callable[[str], ImageLike]"
 
 #: Side of a thumbnail, pixels, and how many fit on the sheet that is sent.
 THUMB = 64
@@ -47,7 +47,7 @@ class Probe(BaseWidget):
         embedding: str | None,
         features: PatchFeatures | None,
         others: Segments | None,
-        pictures: Pictures | None,
+        pictures: PicturesByName | None,
     ) -> None:
         self._segments = segments
         self._name = embedding
@@ -114,7 +114,9 @@ class Probe(BaseWidget):
                 f"Expected a segment id below {len(self._segments)}, or -1 for none; got {query}."
             )
 
-    def _matches(self, others: Segments, pictures: Pictures | None, k: int = 8) -> dict[str, Any]:
+    def _matches(
+        self, others: Segments, pictures: PicturesByName | None, k: int = 8
+    ) -> dict[str, Any]:
         """The nearest segments of other pictures for every segment, and a sheet of thumbnails."""
         if len(self._segments) == 0 or len(others) == 0:
             return {"k": 0, "ids": [], "scores": [], "thumbs": {}, "names": {}, "sheet": None}
@@ -156,7 +158,7 @@ def probe(
     embedding: str | None = None,
     features: PatchFeatures | None = None,
     others: Segments | None = None,
-    pictures: Pictures | None = None,
+    pictures: PicturesByName | None = None,
 ) -> Probe:
     """Click a segment and see what is similar: in the picture as heat, and as a ranked list.
 
@@ -229,7 +231,7 @@ def _ramp() -> list[str]:
 
 
 def _sheet(
-    segments: Segments, ids: Sequence[int], pictures: Pictures | None
+    segments: Segments, ids: Sequence[int], pictures: PicturesByName | None
 ) -> tuple[bytes | None, dict[int, int]]:
     """Thumbnails of segments on one JPEG sheet, 40 in a row; and the cell of each on it."""
     if pictures is None or len(ids) == 0:

@@ -24,7 +24,7 @@ from IPython.core.getipython import get_ipython
 from PIL import Image
 
 from samlab.errors import SamlabError
-from samlab.files import write_whole
+from samlab.files import write_atomic
 from samlab.palette import NOISE, hex_color
 from samlab.view.scene import jpeg
 from samlab.view.widget import html
@@ -140,7 +140,7 @@ class BaseWidget(anywidget.AnyWidget):
         Returns:
             The path.
         """
-        return write_whole(path, self.to_html())
+        return write_atomic(path, self.to_html())
 
     def _repr_mimebundle_(self, **_: Any) -> Any:
         plain = {"text/plain": repr(self)}
