@@ -31,13 +31,13 @@ class WorkerDied(SamlabError, RuntimeError):
 
     Attributes:
         code: Its exit code, -N where signal N ended it; None where it was not to be started again.
-        last_words: The last line that it wrote into its log; "" without one.
+        last_line: The last line that it wrote into its log; "" without one.
     """
 
-    def __init__(self, code: int | None, last_words: str = "") -> None:
+    def __init__(self, code: int | None, last_line: str = "") -> None:
         super().__init__("was stopped" if code is None else f"ended with code {code}")
         self.code = code
-        self.last_words = last_words
+        self.last_line = last_line
 
 
 class Worker:

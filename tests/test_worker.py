@@ -67,13 +67,13 @@ def test_answers_come_in_order_whatever_else_the_process_writes_and_reads(work) 
     worker.close()
 
 
-def test_a_death_tells_its_code_and_last_words_and_another_one_starts(work, tmp_path) -> None:
+def test_a_death_tells_its_code_and_last_line_and_another_one_starts(work, tmp_path) -> None:
     worker = Worker(work, "here", log=tmp_path / "log")
     worker.start()
     worker.send("die")
     with pytest.raises(WorkerDied, match="ended with code 7") as caught:
         worker.receive()
-    assert (caught.value.code, caught.value.last_words) == (7, "I am out of memory")
+    assert (caught.value.code, caught.value.last_line) == (7, "I am out of memory")
     with pytest.raises(WorkerDied):
         worker.send(1)
     worker.start()

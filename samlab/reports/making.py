@@ -51,13 +51,13 @@ def request_report(worker: Worker, task: dict[str, Any]) -> dict[str, Any]:
         worker.send(task)
         answer: dict[str, Any] = worker.receive()
         return answer
-    except WorkerDied as death:
-        if death.code is None:
+    except WorkerDied as died:
+        if died.code is None:
             return {"error": "The reports were stopped before this one was begun."}
-        said = f" Its last words: {death.last_words}" if death.last_words else ""
-        if death.code == -9:  # SIGKILL, as from a system out of memory
+        said = f" Its log ends: {died.last_line}" if died.last_line else ""
+        if died.code == -9:  # SIGKILL, as from a system out of memory
             said += " Was there enough memory? Fewer --jobs need less."
-        return {"error": f"The process that made the report {death}.{said}"}
+        return {"error": f"The process that made the report {died}.{said}"}
 
 
 def prepare_reports() -> Callable[[Iterator[dict[str, Any]]], Iterable[dict[str, Any]]]:

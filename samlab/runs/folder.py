@@ -28,7 +28,7 @@ from samlab.runs.engine.collect import FlushLimits, RunError, RunInterrupted, co
 from samlab.runs.engine.job import Job
 from samlab.runs.engine.processes import DeviceProcesses
 from samlab.runs.engine.progress import Progress, ProgressBar
-from samlab.runs.engine.ray_engine import RayEngine, ShardOrder, on_cluster
+from samlab.runs.engine.ray_engine import RayEngine, WorkerSetup, on_cluster
 from samlab.runs.results import Run, open_run
 from samlab.segments import Segments
 
@@ -160,7 +160,7 @@ def run_with(
         before = _done_before(listed, store)
         bar = ProgressBar(listed.total, before, show=progress, on_progress=on_progress)
         if engine != "local":
-            order = ShardOrder(
+            setup = WorkerSetup(
                 absolute(store.storage.url),
                 config.absolute(),
                 settings,
@@ -169,7 +169,7 @@ def run_with(
                 batch,
                 workers,
             )
-            on_cluster(RayEngine() if engine == "ray" else engine, order, todo, bar)
+            on_cluster(RayEngine() if engine == "ray" else engine, setup, todo, bar)
         else:
             outcomes = _outcomes(config, devices, cache, batch, workers, todo)
             collect(outcomes, store, bar, classify=give_classes, limits=limits)

@@ -13,7 +13,6 @@ from PIL import Image, features
 from samlab import pictures
 from samlab.errors import ImageError
 from samlab.images import MAX_BYTES, decode_image, raster_formats, read_image
-from samlab.runs.engine.read_ahead import load
 
 
 def noise(height: int = 48, width: int = 64) -> np.ndarray:
@@ -27,7 +26,7 @@ def saved(path: Path, **options: object) -> Path:
 
 def as_row(path: Path) -> str:
     """The error that a run keeps for this file; it must not raise."""
-    error = load(pictures.Picture(0, path.name, str(path))).error
+    error = load_picture(pictures.Picture(0, path.name, str(path))).error
     return "" if error is None else str(error)
 
 

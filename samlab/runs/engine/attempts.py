@@ -52,7 +52,7 @@ class Attempts:
                 self._write(picture.image_id)
                 yield picture
 
-    def victims(self, pictures: Sequence[Picture]) -> list[Outcome]:
+    def given_up(self, pictures: Sequence[Picture]) -> list[Outcome]:
         """The others, as failed."""
         return [
             Outcome(

@@ -89,14 +89,14 @@ class _Buffer:
         self._name = store.new_name()
         self._bytes = 0
         self._since = time.monotonic()
-        self._doubtful: list[Outcome] = []  # the last ones in a row on which the model failed
+        self._held: list[Outcome] = []  # the last ones in a row on which the model failed
 
     def add(self, outcome: Outcome) -> None:
         if outcome.error and outcome.image_size != (0, 0):
-            self._doubt(outcome)
+            self._hold(outcome)
         else:
             if not outcome.error:
-                self._trust()
+                self._release()
             self._keep(outcome)
         full = (
             self._bytes >= self._limits.bytes
@@ -107,7 +107,7 @@ class _Buffer:
             self.flush()
 
     def finish(self) -> None:
-        self._trust()
+        self._release()
         self.flush()
 
     def flush(self) -> None:
@@ -125,21 +125,21 @@ class _Buffer:
         self._kept.append((outcome.row(), table))
         self._bytes += 0 if table is None else table.nbytes
 
-    def _doubt(self, outcome: Outcome) -> None:
+    def _hold(self, outcome: Outcome) -> None:
         """The model failed: on this picture, or altogether? The next ones will tell."""
-        self._doubtful.append(outcome)
-        if len(self._doubtful) == _GIVE_UP:
+        self._held.append(outcome)
+        if len(self._held) == _GIVE_UP:
             raise RunError(
                 f"The model failed on {_GIVE_UP} pictures in a row, so the fault is hardly theirs. "
                 f"The last error was {outcome.error_type}: {outcome.error} These pictures are not "
                 "marked as done; the same call tries them again."
             )
 
-    def _trust(self) -> None:
+    def _release(self) -> None:
         """It works on others: those errors were the pictures' own."""
-        for outcome in self._doubtful:
+        for outcome in self._held:
             self._keep(outcome)
-        self._doubtful.clear()
+        self._held.clear()
 
 
 def classified(outcome: Outcome, classify: Classify | None) -> Outcome:

@@ -75,7 +75,7 @@ class DeviceProcesses:
             if pool.unfinished:
                 raise RunError(
                     f"The processes on {', '.join(map(str, self.devices))} ended too often; "
-                    f"{pool.last_words} What is done is written; call samlab.run again."
+                    f"{pool.last_error} What is done is written; call samlab.run again."
                 )
         finally:
             pool.stop()
@@ -118,7 +118,7 @@ class _WorkPool:
         self._changed = threading.Condition(self._lock)
         self._stopped = False
         self.results: queue.Queue[Outcome | BaseException | None] = queue.Queue(maxsize=256)
-        self.last_words = ""
+        self.last_error = ""
 
     def take(self, size: int, *, wait: bool) -> list[Picture]:
         """The next batch, or one picture on which a process died before; [] at the end.
@@ -154,7 +154,7 @@ class _WorkPool:
         """A process ended with these pictures in its hands."""
         failures = []
         with self._lock:
-            self.last_words = words
+            self.last_error = words
             for picture in (p for group in groups for p in group):
                 self._deaths[picture.image_id] += 1
                 self._out -= 1

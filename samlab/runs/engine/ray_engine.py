@@ -67,7 +67,7 @@ class RayEngine:
 
 
 @dataclass(frozen=True)
-class ShardOrder:
+class WorkerSetup:
     """What each worker of a run is told: everything but the pictures."""
 
     out: str
@@ -82,19 +82,19 @@ class ShardOrder:
 class ShardWorker:
     """An actor of Ray Data: keeps the model, takes pictures, writes a shard, says what it did."""
 
-    def __init__(self, order: ShardOrder) -> None:
-        self._order = order
-        self._storage = open_storage(order.out)
-        settings = order.config.settings()
-        differs = {k: v for k, v in settings.items() if order.settings.get(k) != v}
+    def __init__(self, setup: WorkerSetup) -> None:
+        self._setup = setup
+        self._storage = open_storage(setup.out)
+        settings = setup.config.settings()
+        differs = {k: v for k, v in settings.items() if setup.settings.get(k) != v}
         if differs:
             raise RunError(
                 f"A worker's settings differ from those of the run: {differs}. Give the weights by "
                 "a name, or by a path that is the same file on all machines."
             )
-        segmenter, cache = order.config.build(), order.cache
+        segmenter, cache = setup.config.build(), setup.cache
         reading = None if cache is None else ReadThroughCache(cache, settings)
-        self._job = Job(segmenter, reading, order.batch or segmenter.batch, order.readers)
+        self._job = Job(segmenter, reading, setup.batch or segmenter.batch, setup.readers)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Do the pictures of a batch, columns `position`, `image_id` and `path`."""
@@ -109,10 +109,10 @@ class ShardWorker:
             return {"image_id": batch["image_id"], "error": status == "error"}
         if attempts.one_by_one:
             found = [o for p in attempts.singly(pictures) for o in self._job.outcomes([p])]
-            found += attempts.victims(pictures)
+            found += attempts.given_up(pictures)
         else:
             found = list(self._job.outcomes(pictures))
-        outcomes = [classified(outcome, self._order.classify) for outcome in found]
+        outcomes = [classified(outcome, self._setup.classify) for outcome in found]
         _refuse_a_broken_model(outcomes)
         tables = [table for one in outcomes if (table := one.table()) is not None]
         shards.write_shard(self._storage, name, [one.row() for one in outcomes], tables)
@@ -124,7 +124,7 @@ class ShardWorker:
 
 
 def run_on_ray(
-    engine: RayEngine, order: ShardOrder, todo: Iterator[Picture]
+    engine: RayEngine, setup: WorkerSetup, todo: Iterator[Picture]
 ) -> Generator[tuple[str, bool]]:
     """Do the pictures on a cluster, and say of each when it is written.
 
@@ -139,17 +139,17 @@ def run_on_ray(
     import ray
     import ray.data
 
-    if not order.config.portable:
+    if not setup.config.portable:
         raise InputError(
             "Expected the model by its name or path, which each worker loads for itself; got "
-            f"{type(order.config.sam).__name__}."
+            f"{type(setup.config.sam).__name__}."
         )
     if not ray.is_initialized():
         ray.init(address=engine.address, log_to_driver=False)
     rows = [vars(picture) for picture in todo]
     if not rows:
         return
-    forget_attempts(open_storage(order.out))
+    forget_attempts(open_storage(setup.out))
     context = ray.data.DataContext.get_current()
     shown, context.enable_progress_bars = context.enable_progress_bars, False
     n_shards = -(-len(rows) // engine.pictures_per_shard)
@@ -157,7 +157,7 @@ def run_on_ray(
     try:
         counts = ray.data.from_items(rows, override_num_blocks=n_shards).map_batches(
             ShardWorker,
-            fn_constructor_args=(order,),
+            fn_constructor_args=(setup,),
             batch_size=engine.pictures_per_shard,
             batch_format="numpy",
             compute=ray.data.ActorPoolStrategy(
@@ -178,10 +178,10 @@ def run_on_ray(
 
 
 def on_cluster(
-    engine: RayEngine, order: ShardOrder, todo: Iterator[Picture], bar: ProgressBar
+    engine: RayEngine, setup: WorkerSetup, todo: Iterator[Picture], bar: ProgressBar
 ) -> None:
     """`run_on_ray` with a progress bar. What is done is written by the workers as they go."""
-    done = run_on_ray(engine, order, todo)
+    done = run_on_ray(engine, setup, todo)
     count = 0
     try:
         with bar:
@@ -191,7 +191,7 @@ def on_cluster(
     except KeyboardInterrupt as stop:
         raise RunInterrupted(
             f"Stopped by Ctrl-C. {count:,} pictures of this call are done and written to "
-            f"'{order.out}'; the same call goes on with the rest."
+            f"'{setup.out}'; the same call goes on with the rest."
         ) from stop
     finally:
         done.close()

@@ -24,8 +24,8 @@ from samlab.runs.engine.job import Job
 from samlab.runs.engine.progress import Progress
 from samlab.runs.engine.ray_engine import (
     RayEngine,
-    ShardOrder,
     ShardWorker,
+    WorkerSetup,
     _resources,
     shard_name,
 )
@@ -74,8 +74,8 @@ def pictures(tmp_path) -> Path:
     return make_pictures(tmp_path / "pictures", 40, broken=2)
 
 
-def order_for(out: Path) -> ShardOrder:
-    return ShardOrder(str(out), LightConfig(), dict(SETTINGS), None, None, None, 2)
+def setup_for(out: Path) -> WorkerSetup:
+    return WorkerSetup(str(out), LightConfig(), dict(SETTINGS), None, None, None, 2)
 
 
 def run_cluster(pictures: Path, out: Path, deadly: str, engine: RayEngine) -> list[Progress]:
@@ -173,10 +173,10 @@ def test_a_worker_does_a_batch_once(pictures, tmp_path) -> None:
     rows = [vars(p) for p in list_pictures(pictures)][:4]
     batch = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     with RunStore.open(out, SETTINGS):
-        answer = ShardWorker(order_for(out))(batch)
+        answer = ShardWorker(setup_for(out))(batch)
         file = Path(open_run(out).files[0])
         before = file.stat().st_mtime_ns
-        again = ShardWorker(order_for(out))(batch)
+        again = ShardWorker(setup_for(out))(batch)
     assert file.stat().st_mtime_ns == before
     assert not list((out / "attempts").iterdir())
     for one in (answer, again):
@@ -185,14 +185,14 @@ def test_a_worker_does_a_batch_once(pictures, tmp_path) -> None:
 
 
 def test_a_worker_with_other_weights_refuses(tmp_path) -> None:
-    order = replace(order_for(tmp_path), settings={"model": "another"})
+    setup = replace(setup_for(tmp_path), settings={"model": "another"})
     with pytest.raises(RunError, match=r"worker's settings differ .*{'model': 'light'}\. Give the"):
-        ShardWorker(order)
+        ShardWorker(setup)
 
 
 def test_a_worker_stops_where_the_model_fails_on_everything(tmp_path) -> None:
     pictures = make_pictures(tmp_path / "pictures", 9)
-    worker = ShardWorker(order_for(tmp_path / "out"))
+    worker = ShardWorker(setup_for(tmp_path / "out"))
 
     def broken(images):
         raise RuntimeError("no kernel image is available")
@@ -229,12 +229,12 @@ def test_notes_find_the_picture_that_kills(tmp_path) -> None:
     for _ in range(2):  # two die on "b"
         third = Attempts(storage, "s")
         assert third.one_by_one
-        assert third.victims(pictures) == []
+        assert third.given_up(pictures) == []
         names = third.singly(pictures)
         assert [next(names).image_id for _ in range(2)] == ["a", "b"]
     last = Attempts(storage, "s")
     assert [p.image_id for p in last.singly(pictures)] == ["a", "c"]
-    assert [o.picture.image_id for o in last.victims(pictures)] == ["b"]
+    assert [o.picture.image_id for o in last.given_up(pictures)] == ["b"]
     last.finish()
     assert list((tmp_path / "attempts").iterdir()) == []
     Attempts(storage, "s")
