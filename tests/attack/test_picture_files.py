@@ -13,6 +13,7 @@ from PIL import Image, features
 from samlab import pictures
 from samlab.errors import ImageError
 from samlab.images import MAX_BYTES, decode_image, raster_formats, read_image
+from samlab.runs.engine.read_ahead import load_picture
 
 
 def noise(height: int = 48, width: int = 64) -> np.ndarray:
@@ -130,7 +131,7 @@ def test_a_file_replaced_while_it_is_read_gives_hash_and_pixels_of_one_file(
 
     path, other = saved(tmp_path / "a.png"), tmp_path / "b.png"
     Image.new("RGB", (9, 9), (1, 2, 3)).save(other)
-    true_decode = pictures.decode
+    true_decode = pictures.decode_image
 
     def replaced_meanwhile(data: bytes, name: str) -> np.ndarray:
         os.replace(other, path)
