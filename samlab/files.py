@@ -21,6 +21,8 @@ def make_folder(path: str | Path) -> Path:
         StorageError: It cannot be made.
     """
     path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise StorageError(f"Expected the name of a folder, got the file '{path}'. Name another.")
     with _told(path):
         path.mkdir(parents=True, exist_ok=True)
     return path
@@ -167,7 +169,7 @@ def _told(path: Path, size: int = 0) -> Iterator[None]:
             reason += f" ('{where}')"
         room = f" {size:,} bytes are needed{_free(path.parent)};" if size else ""
         raise StorageError(
-            f"Could not write '{path}': {reason}.{room} nothing was half-written. Make room there, "
+            f"Could not write '{path}': {reason}.{room} nothing was half-written; make room there, "
             "or choose a folder that can be written."
         ) from error
 

@@ -17,7 +17,7 @@ from samlab.bank.boxes import background_segments, segment_with_boxes
 from samlab.bank.examples import box_examples
 from samlab.bank.memory_bank import MemoryBank
 from samlab.datasets import CLASSES, write_sample_set
-from samlab.errors import InputError
+from samlab.errors import InputError, StorageError
 from samlab.formats.bdd100k import read_bdd100k
 from samlab.formats.coco import read_coco
 from samlab.formats.label_maps import read_label_maps
@@ -259,7 +259,7 @@ def test_wrong_options_are_named(files, sam, tmp_path):
     with pytest.raises(InputError, match="a class 'background' of their own"):
         box_examples(renamed, sam, background=3)
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="a folder for finished pictures"):
+    with pytest.raises(StorageError, match="Expected the name of a folder, got the file"):
         box_examples(labelled, sam, resume=tmp_path / "file")
 
 

@@ -63,7 +63,7 @@ def test_a_broken_picture_is_a_row_and_the_rest_goes_on(tiny_run) -> None:
     assert tiny_run.pictures["status"].tolist() == ["error", "ok", "ok"]
     row = tiny_run.errors.iloc[0]
     assert row["error_type"] == "ImageError"
-    assert "is not a picture that Pillow can read" in row["error"]
+    assert "is not a picture that samlab reads" in row["error"]
 
 
 def test_other_settings_are_refused(tiny_run, photos) -> None:

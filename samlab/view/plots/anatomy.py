@@ -16,10 +16,10 @@ from samlab.view.plots.figure import (
     MUTED,
     NotebookFigure,
     figure_size,
+    figure_style,
     heading,
     note,
     plain,
-    plot_style,
     show_picture,
 )
 
@@ -60,7 +60,7 @@ def plot_maps(
     rows = max(1, -(-len(maps) // columns))
     columns = max(1, min(columns, len(maps)))
     wide, tall = figure_size(pixels.shape)
-    with plot_style():
+    with figure_style():
         figure = NotebookFigure(
             figsize=(10.5, rows * (10.5 / columns * tall / wide + 0.25) + (0.25 if caption else 0)),
             dpi=100,
@@ -113,7 +113,7 @@ def plot_matrix(
             f"Expected a matrix of shape ({len(names)}, {len(across)}), got {values.shape}."
         )
     limit = max(float(np.abs(values).max(initial=0)), 1e-9)
-    with plot_style():
+    with figure_style():
         figure = NotebookFigure(
             figsize=(2.2 + 0.72 * len(across), 0.8 + 0.42 * len(names)), dpi=100,
             layout="constrained",
@@ -145,7 +145,7 @@ def plot_costs(
     colors = ["#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7"]
     names = list(dict.fromkeys(name for bar in parts.values() for name in bar))
     positions = np.arange(len(parts))[::-1]
-    with plot_style():
+    with figure_style():
         figure = NotebookFigure(figsize=(9, 1.3 + 0.5 * len(parts)), dpi=100, layout="constrained")
         ax = figure.subplots()
         left = np.zeros(len(parts))

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from samlab.images import read_image
-from samlab.view.plots.figure import INK, MUTED, NotebookFigure, heading, plain, plot_style
+from samlab.view.plots.figure import INK, MUTED, NotebookFigure, figure_style, heading, plain
 
 if TYPE_CHECKING:
     from samlab.formats.labelled import LabelledImage
@@ -42,7 +42,7 @@ _WAYS = {
 
 def plot_bank_ways() -> Figure:
     """The two ways from labelled boxes to classes, as flow charts."""
-    with plot_style():
+    with figure_style():
         figure = NotebookFigure(figsize=(10, 3.2), layout="constrained")
         for axes, (title, steps) in zip(figure.subplots(2, 1), _WAYS.items(), strict=True):
             for i, (text, colour) in enumerate(steps):
@@ -60,7 +60,7 @@ def plot_bank_ways() -> Figure:
 def plot_boxes(images: Iterable[LabelledImage], limit: int = 3) -> Figure:
     """The first labelled pictures with their boxes and class names."""
     shown = list(islice(images, limit))
-    with plot_style():
+    with figure_style():
         figure, grid = _row(len(shown), 3.0)
         for axes, image in zip(grid, shown, strict=False):
             axes.imshow(read_image(image.path))
@@ -79,7 +79,7 @@ def plot_confusion(evaluation: Evaluation) -> Figure:
     table = evaluation.confusion_table().loc[list(evaluation.class_names)]
     table = table.loc[table.sum(axis=1) > 0, table.sum() > 0]
     share = table.div(table.sum(axis=1).clip(lower=1), axis=0).to_numpy()
-    with plot_style():
+    with figure_style():
         figure = NotebookFigure(
             figsize=(1.8 + 0.6 * table.shape[1], 1.4 + 0.45 * len(table)), layout="constrained"
         )
@@ -113,7 +113,7 @@ def plot_doubtful(
     wrong = answer.labels != evaluation.truth
     order = [i for i in np.argsort(answer.confidence) if wrong[i] or not wrong.any()][:limit]
     ids, boxes = segments.image_ids, segments.boxes
-    with plot_style():
+    with figure_style():
         figure, grid = _row(len(order), 2.4)
         for axes, i in zip(grid, order, strict=False):
             x0, y0, x1, y1 = boxes[i].astype(int)
@@ -127,7 +127,7 @@ def plot_doubtful(
 def plot_coverage(evaluation: Evaluation) -> Figure:
     """Errors among the answers against the share that is answered, as `unknown_below` moves."""
     curve = evaluation.coverage
-    with plot_style():
+    with figure_style():
         figure = NotebookFigure(figsize=(4.5, 2.8), layout="constrained")
         axes = figure.subplots()
         axes.plot(curve["coverage"], curve["error"], drawstyle="steps-post")

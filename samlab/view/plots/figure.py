@@ -57,7 +57,7 @@ class NotebookFigure(Figure):
 
 
 @contextmanager
-def plot_style() -> Iterator[None]:
+def figure_style() -> Iterator[None]:
     """samlab's letters and lines inside the block; the user's rcParams outside stay as they are."""
     have = set(font_manager.get_font_names())
     family = [name for name in _FONTS if name in have] or ["sans-serif"]

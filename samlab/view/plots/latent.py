@@ -19,10 +19,10 @@ from samlab.view.plots.figure import (
     NotebookFigure,
     canvas,
     figure_size,
+    figure_style,
     heading,
     note,
     plain,
-    plot_style,
     readable,
     show_picture,
 )
@@ -48,7 +48,7 @@ def plot_embedding(features: PatchFeatures, image: ImageLike) -> Figure:
     inside = grid[:, : int(np.ceil(rows)), : int(np.ceil(columns))]
     colors = _main_directions(inside.reshape(len(grid), -1).T).reshape(*inside.shape[1:], 3)
     wide, tall = figure_size(pixels.shape)
-    with plot_style():
+    with figure_style():
         figure = NotebookFigure(
             figsize=(10.5, 10.5 / 2 * tall / wide + 0.2), dpi=100, layout="constrained"
         )
@@ -90,7 +90,7 @@ def plot_k_distances(clustering: Clustering, *, ax: Axes | None = None) -> Figur
     distances = np.sort(np.asarray(clustering.k_distances, dtype=np.float64).ravel())
     eps = float(clustering.eps)
     title = "How far is company?"
-    with plot_style():
+    with figure_style():
         figure, ax = canvas(ax, (7.2, 3.6))
         heading(ax, title)
         ax.set_xlabel("segments, sorted")
@@ -129,7 +129,7 @@ def plot_sweep(
     """
     order = np.argsort(sweep.eps)
     radii = np.asarray(sweep.eps, np.float64)[order]
-    with plot_style():
+    with figure_style():
         if ax is None:
             figure: Figure = NotebookFigure(figsize=(7.2, 4.6), dpi=100, layout="constrained")
             upper, lower = figure.subplots(2, 1, sharex=True)
@@ -177,7 +177,7 @@ def plot_projection(
     """
     points = projected(segments, points)
     labels = segments.labels
-    with plot_style():
+    with figure_style():
         figure, ax = canvas(ax, (7.2, 5.4))
         heading(ax, "Latent space", f"UMAP of {counted(len(segments), 'segment')}")
         ax.set_xticks([])

@@ -24,10 +24,10 @@ from samlab.view.plots.figure import (
     canvas,
     display_scale,
     figure_size,
+    figure_style,
     heading,
     note,
     plain,
-    plot_style,
     readable,
     show_picture,
 )
@@ -46,7 +46,7 @@ def plot_segments(
     """
     pixels = read_image(image)
     painted = overlay(segments, pixels, by="segment", alpha=0.5, scale=display_scale(pixels.shape))
-    with plot_style():
+    with figure_style():
         figure, ax = canvas(ax, figure_size(pixels.shape))
         show_picture(ax, painted)
         heading(ax, plain(title, 80), counted(len(segments), "segment"))
@@ -73,7 +73,7 @@ def plot_classes(
     pixels = read_image(image)
     painted = overlay(segments, pixels, by="class", scale=display_scale(pixels.shape))
     classes, counts = _classes(segments)
-    with plot_style():
+    with figure_style():
         figure, ax = canvas(ax, figure_size(pixels.shape, extra=2.4))
         show_picture(ax, painted)
         noise = int((segments.labels < 0).sum())
@@ -135,7 +135,7 @@ def plot_class_panels(
     wide, tall = figure_size(pixels.shape)
     step = 10.5 / max(columns, 2)
     scale = min(800 / max(pixels.shape[:2]), 4.0)
-    with plot_style():
+    with figure_style():
         figure = NotebookFigure(
             figsize=(step * columns, rows * (step * tall / wide + 0.15)),
             dpi=100,
@@ -185,7 +185,7 @@ def plot_heat_map(
     pixels = read_image(image)
     low, high = heat_range(np.asarray(heat), low, high)
     painted = heat_overlay(pixels, heat, low=low, high=high, scale=display_scale(pixels.shape))
-    with plot_style():
+    with figure_style():
         figure, ax = canvas(ax, figure_size(pixels.shape, extra=0.9))
         show_picture(ax, painted)
         heading(ax, plain(title, 80))
@@ -225,7 +225,7 @@ def _swatch(color: str) -> Rectangle:
 
 
 def _empty_figure(text: str) -> Figure:
-    with plot_style():
+    with figure_style():
         figure, ax = canvas(None, (7.2, 1.2))
         ax.set_axis_off()
         note(ax, text)

@@ -19,10 +19,10 @@ from samlab.view.plots.figure import (
     MUTED,
     NotebookFigure,
     figure_size,
+    figure_style,
     heading,
     note,
     plain,
-    plot_style,
     show_picture,
 )
 
@@ -61,7 +61,7 @@ def plot_prompt(
     rows, columns = max(1, -(-count // columns)), max(1, min(columns, count))
     wide, tall = figure_size(pixels.shape)
     width = min(10.5, 4.5 * columns)
-    with plot_style():
+    with figure_style():
         figure = NotebookFigure(
             figsize=(width, rows * (width / columns * tall / wide + 0.25)),
             dpi=100,
@@ -102,7 +102,7 @@ def plot_stability(
     grey[between] = 0.35 * grey[between] + 0.65 * np.array([230, 159, 0])
     grey[sure] = 0.35 * grey[sure] + 0.65 * _PAINT
     share = sure.sum() / max(int(possible.sum()), 1)
-    with plot_style():
+    with figure_style():
         figure = NotebookFigure(figsize=figure_size(pixels.shape), dpi=100, layout="constrained")
         ax = figure.subplots()
         show_picture(ax, grey.round().astype(np.uint8))
@@ -138,7 +138,7 @@ def plot_funnel(
     kept = np.isin(proposals.candidates.ids, funnel.ids[-1])
     passed = np.isin(proposals.candidates.ids, funnel.ids[-2]) & ~kept
     lost = ~kept & ~passed
-    with plot_style():
+    with figure_style():
         figure = NotebookFigure(figsize=(10.5, 4.4), dpi=100, layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=[1.25, 1])
         for chosen, color, name, size in (
@@ -180,7 +180,7 @@ def plot_suppression(
     pairs = suppressed_by(proposals, funnel)
     boxes = dict(zip(proposals.candidates.ids.tolist(), proposals.candidates.boxes, strict=True))
     wide, tall = figure_size(pixels.shape)
-    with plot_style():
+    with figure_style():
         figure = NotebookFigure(
             figsize=(10.5, 10.5 / 3 * tall / wide + 0.3), dpi=100, layout="constrained"
         )

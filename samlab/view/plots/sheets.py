@@ -13,7 +13,7 @@ from scipy.ndimage import binary_erosion
 
 from samlab.images import ImageLike, read_image
 from samlab.segments import Segments
-from samlab.view.plots.figure import MUTED, NotebookFigure, plain, plot_style
+from samlab.view.plots.figure import MUTED, NotebookFigure, figure_style, plain
 
 _LINE = (0, 114, 178)
 """Colour of the outline."""
@@ -90,7 +90,7 @@ def plot_sheet(strips: Sequence[Strip], *, columns: int = 8, title: str = "") ->
     row = _CELL + (0.16 if any(strip.captions for strip in strips) else 0)
     head = 0.45 if title else 0.1
     size = (_LABEL + _CELL * max(widest, 1), row * max(len(strips), 1) + head)
-    with plot_style():
+    with figure_style():
         figure = NotebookFigure(figsize=size, dpi=100)
         if title:
             top = 1 - 0.05 / size[1]

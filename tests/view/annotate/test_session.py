@@ -62,7 +62,7 @@ def test_the_next_picture_is_neither_done_nor_broken(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, ("a.png", "b.png", "c.png", "d.png"))
     (folder / "b.png").write_bytes(b"<html>not found</html>")
     queue = Queue(folder)
-    with pytest.raises(ImageError, match="is not a picture that Pillow can read"):
+    with pytest.raises(ImageError, match="is not a picture that samlab reads"):
         queue.read("b.png")
     assert queue.status("b.png", [], []) == "broken"
     assert queue.following(0, ["c.png"]) == 3
