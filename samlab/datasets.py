@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from samlab import masks
+from samlab.arguments import checked_arguments
 from samlab.errors import InputError
 from samlab.files import write_atomic
 
@@ -46,6 +47,7 @@ class SampleSet:
     label_maps: Path
 
 
+@checked_arguments
 def write_sample_set(folder: str | Path, pictures: int = 12, *, seed: int = 0) -> SampleSet:
     """Make pictures with labels; the same seed makes the same ones.
 

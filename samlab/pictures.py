@@ -15,8 +15,8 @@ import numpy as np
 from samlab.errors import ImageError, InputError
 from samlab.images import decode_image, read_bytes
 
-PathLike: TypeAlias = "str | os.PathLike[str]"
-Pictures: TypeAlias = "PathLike | Iterable[PathLike] | Mapping[str, PathLike]"
+PathLike: TypeAlias = str | os.PathLike[str]
+Pictures: TypeAlias = PathLike | Iterable[PathLike] | Mapping[str, PathLike]
 
 #: Endings of the files in a folder that are taken for pictures; name others in a list.
 SUFFIXES = {".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm"}

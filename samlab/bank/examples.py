@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from tqdm.auto import tqdm
 
+from samlab.arguments import checked_arguments
 from samlab.bank.boxes import (
     How,
     background_segments,
@@ -57,6 +58,7 @@ class ExampleOptions:
         return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
 
 
+@checked_arguments
 def box_examples(
     labelled: LabelledImages,
     sam: str | Path | Sam = "tiny",

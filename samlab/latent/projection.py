@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from samlab.arguments import checked_arguments
 from samlab.errors import InputError
 from samlab.latent.vectors import unit, vectors_of
 from samlab.segments import Segments
@@ -50,6 +51,7 @@ class Projection:
             return np.asarray(self._model.transform(vectors), np.float32)
 
 
+@checked_arguments
 def project(
     segments: Segments | np.ndarray,
     *,
@@ -82,6 +84,7 @@ def project(
     ).points  # fmt: skip
 
 
+@checked_arguments
 def fit_projection(
     segments: Segments | np.ndarray,
     *,

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from samlab.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
 from samlab.pipeline.cache import SegmentCache, open_cache
 from samlab.pipeline.read_through import cached_segments
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from segment_anything.modeling import Sam
 
 
+@checked_arguments
 def segment(
     image: ImageLike,
     sam: str | Path | Sam = "tiny",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from samlab.arguments import did_you_mean
 from samlab.errors import InputError
 from samlab.pipeline.fingerprint import fingerprint
 from samlab.segments import Segments
@@ -188,7 +189,10 @@ def _decisive(options: Mapping[str, Any]) -> dict[str, Any]:
     unknown = [name for name in options if name not in parameters or name == "sam"]
     if unknown:
         known = ", ".join(name for name in parameters if name != "sam")
-        raise InputError(f"Expected options of MaskGenerator ({known}); got {', '.join(unknown)}.")
+        raise InputError(
+            f"Expected options of MaskGenerator ({known}); got {', '.join(unknown)}."
+            f"{did_you_mean(unknown[0], parameters)}"
+        )
     values = {n: options.get(n, p.default) for n, p in parameters.items() if n not in _NO_MATTER}
     plain = (str, int, float, bool, type(None))
     return {

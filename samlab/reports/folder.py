@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 from tqdm.auto import tqdm
 
+from samlab.arguments import checked_arguments
 from samlab.errors import InputError
 from samlab.files import make_folder
 from samlab.pictures import list_pictures
@@ -30,12 +31,13 @@ from samlab.reports.making import report_worker, request_report
 from samlab.reports.notebook import check_parameters, failed_notebook, report_notebook
 from samlab.worker import Worker
 
-PictureSources: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]"
+PictureSources: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 #: Seconds between two writings of the index while reports are being made.
 _PAUSE = 5.0
 
 
+@checked_arguments
 def write_reports(
     pictures: PictureSources,
     out: str | os.PathLike[str],

@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 from matplotlib.figure import Figure
 
+from samlab.arguments import checked_arguments
 from samlab.errors import ImageError, InputError, counted
 from samlab.files import write_atomic
 from samlab.latent.cluster import (
@@ -211,6 +212,7 @@ class RunClasses:
         return self.sample[own[order]], cosines[order]
 
 
+@checked_arguments
 def cluster_run(
     run: Run,
     eps: float | Literal["auto"] = "auto",
@@ -248,6 +250,7 @@ def cluster_run(
     return RunClasses(run, found.labels, found.sample, found.fit, name, _vectors=found.vectors)
 
 
+@checked_arguments
 def search_run(
     run: Run,
     query: Segments | np.ndarray | tuple[str, int],
@@ -294,6 +297,7 @@ def search_run(
     )
 
 
+@checked_arguments
 def plot_matches(run: Run, matches: pd.DataFrame, *, columns: int = 8) -> Figure:
     """Cut-outs of what `search_run` found, a row per query, with the similarity below each."""
     cuts = cut_rows(run, run.table(["image_id", "segment"]).to_pandas(), matches["row"].to_numpy())

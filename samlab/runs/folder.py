@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from samlab.arguments import checked_arguments
 from samlab.errors import InputError
 from samlab.pictures import (
     Picture,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["RunError", "RunInterrupted", "missing", "run"]
 
 
+@checked_arguments
 def run(
     pictures: Pictures,
     out: str | os.PathLike[str],

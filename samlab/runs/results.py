@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
+from samlab.arguments import checked_arguments
 from samlab.errors import FormatError, InputError
 from samlab.runs.disk import shards
 from samlab.runs.disk.shards import Shard
@@ -23,6 +24,7 @@ from samlab.runs.disk.store import deduplicate, read_about, read_shards
 from samlab.segments import Segments
 
 
+@checked_arguments
 def open_run(out: str | os.PathLike[str], *, pictures: str | os.PathLike[str] | None = None) -> Run:
     """Open the results of `samlab.run`; nothing in the folder is changed.
 

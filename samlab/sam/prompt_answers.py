@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from samlab.arguments import checked_arguments
 from samlab.errors import InputError
 from samlab.sam.fast import (
     Decoder,
@@ -57,6 +58,7 @@ class Answers:
     tokens: np.ndarray | None = None
 
 
+@checked_arguments
 def prompts_for(
     sam: Sam,
     features: ImageEmbedding,
@@ -77,6 +79,7 @@ def prompts_for(
     )  # fmt: skip
 
 
+@checked_arguments
 def ask(
     sam: Sam,
     features: ImageEmbedding,
@@ -127,6 +130,7 @@ def ask(
     )
 
 
+@checked_arguments
 def picture_logits(logits: np.ndarray, features: ImageEmbedding) -> np.ndarray:
     """Low-resolution logits (N, side, side) at the picture's size, float32 (N, H, W).
 

@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from samlab import masks
+from samlab.arguments import checked_arguments, checked_class
 from samlab.errors import InputError
 from samlab.masks import Rle
 from samlab.segments import tables
@@ -30,6 +31,7 @@ def _no_vectors() -> dict[str, np.ndarray]:
     return {}
 
 
+@checked_class
 @dataclass(frozen=True, eq=False)
 class Segments:
     """N segments of one picture (or of several, after `concat`), as columns of equal length.
@@ -277,6 +279,7 @@ class Segments:
         return replace(self, scores={**self.scores, name: values})
 
     @classmethod
+    @checked_arguments
     def concat(cls, parts: Sequence[Segments]) -> Segments:
         """Put segments of several pictures (or runs) into one table, in order.
 
@@ -289,6 +292,14 @@ class Segments:
         if not full:
             return cls()
         shared = [k for k in full[0].embeddings if all(k in p.embeddings for p in full)]
+        for name in shared:
+            widths = sorted({part.embeddings[name].shape[1] for part in full})
+            if len(widths) > 1:
+                raise InputError(
+                    f"Expected the embedding '{name}' with one width in all parts, got "
+                    f"{' and '.join(map(str, widths))} numbers: different models made them. Give "
+                    "one of them another name, or embed all pictures with one model."
+                )
         kinds = {k: {p.scores[k].shape[1:] for p in full if k in p.scores} for k in full[0].scores}
         alike = [k for k in kinds if len(kinds[k]) == 1 and all(k in p.scores for p in full)]
         sizes = {part.image_size for part in full}
@@ -319,6 +330,7 @@ class Segments:
         return tables.to_records(self)
 
     @classmethod
+    @checked_arguments
     def from_records(
         cls,
         records: Sequence[Mapping[str, Any]],
@@ -348,6 +360,7 @@ class Segments:
         return tables.to_arrow(self)
 
     @classmethod
+    @checked_arguments
     def from_arrow(cls, table: pa.Table) -> Segments:
         """The inverse of `to_arrow`."""
         return cls(**tables.arrow_columns(table))
@@ -359,6 +372,7 @@ class Segments:
         return path
 
     @classmethod
+    @checked_arguments
     def from_parquet(cls, path: str | Path) -> Segments:
         """Read a file written by `to_parquet`."""
         return cls.from_arrow(tables.read_parquet(path))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from samlab.arguments import checked_arguments
 from samlab.latent.cluster import class_sizes
 from samlab.palette import hex_color
 from samlab.segments import Segments
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from samlab.latent.cluster import Clustering
 
 
+@checked_arguments
 def class_table(segments: Segments) -> pd.DataFrame:
     """One row per class, by the area it covers; noise (-1) last.
 
@@ -39,6 +41,7 @@ def class_table(segments: Segments) -> pd.DataFrame:
     return table.iloc[order]
 
 
+@checked_arguments
 def class_table_html(segments: Segments) -> str:
     """`class_table` as HTML with the classes' colours; names are escaped. Empty for no segments."""
     table = class_table(segments)
@@ -111,6 +114,7 @@ def summary_html(segments: Segments, clustering: Clustering, seconds: float | No
     )
 
 
+@checked_arguments
 def facts_html(facts: Mapping[str, Any]) -> str:
     """Names and values as a two-column HTML table; mappings inside are laid out flat, escaped."""
     rows = "".join(

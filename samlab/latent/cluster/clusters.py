@@ -12,6 +12,7 @@ from sklearn.cluster import HDBSCAN
 from sklearn.metrics import silhouette_samples
 from sklearn.metrics.pairwise import cosine_distances, euclidean_distances
 
+from samlab.arguments import checked_arguments
 from samlab.errors import InputError
 from samlab.latent.cluster import blockwise as neighbourhoods
 from samlab.latent.cluster.eps import choose_eps, more_telling
@@ -102,6 +103,7 @@ class Sweep:
         )
 
 
+@checked_arguments
 def cluster(
     segments: Segments | np.ndarray,
     eps: float | Literal["auto"] = "auto",
@@ -179,6 +181,7 @@ def cluster(
     )  # fmt: skip
 
 
+@checked_arguments
 def sweep(
     segments: Segments | np.ndarray,
     eps: Sequence[float] | np.ndarray | None = None,

@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 
+from samlab.arguments import checked_arguments
 from samlab.errors import InputError
 from samlab.latent.vectors import unit, vectors_of
 from samlab.segments import Segments
@@ -15,6 +16,7 @@ SHARED = ("name", "segments", "pictures", "area_share", "predicted_iou")
 COLUMNS = (*SHARED, "medoid", "cohesion", "nearest", "nearest_similarity")
 
 
+@checked_arguments
 def cluster_table(
     segments: Segments, labels: np.ndarray | None = None, *, embedding: str | None = None
 ) -> pd.DataFrame:

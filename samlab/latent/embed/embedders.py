@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from samlab.arguments import checked_arguments
 from samlab.errors import InputError, require_extra
 from samlab.images import ImageLike, read_image
 from samlab.latent.embed.pooling import pool
@@ -39,6 +40,7 @@ class Embedder(Protocol):
         ...
 
 
+@checked_arguments
 def embed(image: ImageLike, segments: Segments, embedder: Embedder) -> Segments:
     """Add an embedder's vectors to the segments, under its name."""
     pixels = read_image(image)
@@ -156,6 +158,7 @@ class TransformersEmbedder:
         device: torch device.
     """
 
+    @checked_arguments
     def __init__(
         self,
         model: Any,

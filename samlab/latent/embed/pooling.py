@@ -9,6 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from samlab import masks
+from samlab.arguments import checked_arguments
 from samlab.errors import InputError
 from samlab.latent.embed import patches
 from samlab.latent.vectors import vectors_of
@@ -43,6 +44,7 @@ class PatchFeatures(Protocol):
 Encode: TypeAlias = Callable[[Any], Any]
 
 
+@checked_arguments
 def pool(
     features: PatchFeatures | None,
     segments: Segments,

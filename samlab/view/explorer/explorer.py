@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import traitlets
 
+from samlab.arguments import checked_arguments
 from samlab.errors import InputError
 from samlab.images import ImageLike, read_image
 from samlab.latent.cluster import auto_min_samples
@@ -289,6 +290,7 @@ class Explorer(BaseWidget):
         return f"Explorer({self.segments!r}, eps={self.eps})"
 
 
+@checked_arguments
 def explore(
     segments: Segments,
     image: ImageLike,

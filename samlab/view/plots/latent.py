@@ -9,8 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from samlab.arguments import checked_arguments
 from samlab.errors import InputError, counted
 from samlab.images import ImageLike, read_image
+from samlab.latent.embed import PatchFeatures
 from samlab.palette import class_colors, hex_color
 from samlab.segments import Segments
 from samlab.view.plots.figure import (
@@ -29,9 +31,9 @@ from samlab.view.plots.figure import (
 
 if TYPE_CHECKING:
     from samlab.latent.cluster import Clustering, Sweep
-    from samlab.latent.embed import PatchFeatures
 
 
+@checked_arguments
 def plot_embedding(features: PatchFeatures, image: ImageLike) -> Figure:
     """The picture beside its patch features, whose three main directions are drawn as red, green
     and blue: patches of similar colour have similar features. Padding is left out.
@@ -77,6 +79,7 @@ def _main_directions(vectors: np.ndarray) -> np.ndarray:
     return np.clip((values - low) / np.maximum(high - low, 1e-9), 0, 1)
 
 
+@checked_arguments
 def plot_k_distances(clustering: Clustering, *, ax: Axes | None = None) -> Figure:
     """Each segment's distance to its k-th neighbour, sorted, with `eps` across it.
 
@@ -117,6 +120,7 @@ def plot_k_distances(clustering: Clustering, *, ax: Axes | None = None) -> Figur
     return figure
 
 
+@checked_arguments
 def plot_sweep(
     sweep: Sweep, *, eps: float | None = None, ax: Sequence[Axes] | None = None
 ) -> Figure:
@@ -165,6 +169,7 @@ def plot_sweep(
     return figure
 
 
+@checked_arguments
 def plot_projection(
     segments: Segments, points: np.ndarray | None = None, *, ax: Axes | None = None
 ) -> Figure:

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from samlab.arguments import checked_arguments
 from samlab.errors import InputError, counted
 from samlab.images import ImageLike, read_image
 from samlab.palette import hex_color
@@ -33,6 +34,7 @@ from samlab.view.plots.figure import (
 )
 
 
+@checked_arguments
 def plot_segments(
     segments: Segments, image: ImageLike, *, ax: Axes | None = None, title: str = "Segments"
 ) -> Figure:
@@ -53,6 +55,7 @@ def plot_segments(
     return figure
 
 
+@checked_arguments
 def plot_classes(
     segments: Segments,
     image: ImageLike,
@@ -100,6 +103,7 @@ def plot_classes(
     return figure
 
 
+@checked_arguments
 def plot_class_panels(
     segments: Segments,
     image: ImageLike,
@@ -158,6 +162,7 @@ def plot_class_panels(
     return figure
 
 
+@checked_arguments
 def plot_heat_map(
     image: ImageLike,
     heat: np.ndarray,

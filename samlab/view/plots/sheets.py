@@ -11,6 +11,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 from scipy.ndimage import binary_erosion
 
+from samlab.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
 from samlab.segments import Segments
 from samlab.view.plots.figure import MUTED, NotebookFigure, figure_style, plain
@@ -78,6 +79,7 @@ def cut_square(segments: Segments, i: int, image: ImageLike, side: int = 128) ->
     return result
 
 
+@checked_arguments
 def plot_sheet(strips: Sequence[Strip], *, columns: int = 8, title: str = "") -> Figure:
     """Rows of small pictures, each with a title on the left.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import traitlets
 
+from samlab.arguments import checked_arguments
 from samlab.errors import InputError
 from samlab.images import ImageLike, read_image
 from samlab.segments import Segments
@@ -272,6 +273,7 @@ class Prompter(BaseWidget):
         return f"Prompter({len(self.kept)} segments kept, {self.status})"
 
 
+@checked_arguments
 def prompt(
     image: ImageLike,
     sam: Sam | str | Path = "tiny",
