@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from samlab.arguments import checked_arguments
 from samlab.errors import FormatError
 from samlab.formats.coco import read_mask
 from samlab.formats.labelled import LabelledImages, RawObject, Reading
@@ -19,6 +20,7 @@ _KIND = "BDD100K"
 _CORNERS = ("x1", "y1", "x2", "y2")
 
 
+@checked_arguments
 def read_bdd100k(frames: str | Path | list[Any], images: str | Path) -> LabelledImages:
     """Read BDD100K detection labels.
 

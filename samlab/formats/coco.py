@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from samlab import masks as rle_masks
+from samlab.arguments import checked_arguments
 from samlab.errors import FormatError, InputError
 from samlab.files import free_file, write_json
 from samlab.formats.gather import (
@@ -28,6 +29,7 @@ from samlab.masks import Rle
 _KIND = "COCO"
 
 
+@checked_arguments
 def read_coco(
     annotations: str | Path | Mapping[str, Any], images: str | Path, *, crowds: bool = False
 ) -> LabelledImages:
@@ -73,7 +75,13 @@ def read_coco(
         else:
             objects[image_id].append(_object(entry, label, names[category]))
     for key, entry in pictures.items():
-        reading.add(entry["file_name"], objects[key], _size(entry))
+        try:
+            size = _size(entry)
+        except (ValueError, OverflowError):
+            name = str(entry["file_name"])
+            reading.report.leave_out("picture", "its width or height is no number of pixels", name)
+        else:
+            reading.add(entry["file_name"], objects[key], size)
     return reading.done(names.values())
 
 
@@ -126,7 +134,7 @@ def _object(entry: Mapping[str, Any], label: str, name: str) -> RawObject:
         try:
             x, y, width, height = (float(v) for v in box)
             box = [x, y, x + width, y + height]
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             pass  # counted as broken by the reading
     value = entry.get("segmentation")
     if not value:
@@ -144,11 +152,13 @@ def read_mask(value: Any, size: tuple[int, int]) -> Rle:
         return _run_lengths(value, size)
     if not isinstance(value, list):
         raise FormatError("its mask is neither polygons nor run lengths")
+    if not value:
+        raise FormatError("its mask has no polygon")
     polygons = []
     for polygon in value:
         try:
             corners = np.asarray(polygon, dtype=np.float64)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise FormatError("its polygon is not a list of numbers") from None
         if corners.ndim != 1 or len(corners) < 6 or len(corners) % 2:
             raise FormatError("its polygon is not a list of at least three x, y pairs")

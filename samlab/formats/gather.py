@@ -6,6 +6,7 @@ name, so that is how they are joined here.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,9 @@ from samlab.images import ImageLike, read_image
 from samlab.segments import Segments
 
 SegmentsLike: TypeAlias = Segments | Sequence[Segments]
-ImagesLike: TypeAlias = "str | os.PathLike[str] | Mapping[str, ImageLike] | ImageLike"
+ImagesLike: TypeAlias = str | os.PathLike[str] | Mapping[str, ImageLike] | ImageLike
+
+_LONGEST_FILE_NAME = 255  # bytes, on nearly every file system
 
 #: The class of segments that have none, unless the caller names another.
 NO_CLASS = "object"
@@ -47,6 +50,16 @@ class GatheredPicture:
     def stem(self) -> str:
         """The name without its ending, folders included."""
         return PurePosixPath(self.name).with_suffix("").as_posix()
+
+    def file_with(self, ending: str) -> str:
+        """The stem with another ending; cut, and told apart by a hash, where no disk takes it."""
+        path = PurePosixPath(self.stem)
+        room = _LONGEST_FILE_NAME - len(os.fsencode(ending))
+        if len(os.fsencode(path.name)) <= room:
+            return f"{self.stem}{ending}"
+        mark = "-" + hashlib.sha256(os.fsencode(self.name)).hexdigest()[:8]
+        short = os.fsencode(path.name)[: room - len(mark)].decode(errors="ignore")
+        return path.with_name(f"{short}{mark}{ending}").as_posix()
 
 
 @dataclass(frozen=True)
@@ -123,6 +136,12 @@ def gather(
             pictures would get one file.
     """
     parts = [segments] if isinstance(segments, Segments) else list(segments)
+    for part in parts:
+        if not isinstance(part, Segments):
+            raise InputError(
+                "Expected segments as samlab's Segments, or a list of them; got a "
+                f"{type(part).__name__} among them. Make them with samlab.segment."
+            )
     names = _class_names(parts, no_class)
     left_out: Counter[str] = Counter()
     found: dict[str, list[tuple[Segments, np.ndarray]]] = {}

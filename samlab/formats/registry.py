@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from samlab.arguments import checked_arguments
 from samlab.errors import FormatError, InputError
 from samlab.files import free_file
 from samlab.formats.bdd100k import read_bdd100k
@@ -42,6 +43,7 @@ _READERS: dict[str, Any] = {
 _WITH_CLASSES = ("yolo", "label-maps")  # whose names may stand in a file of their own
 
 
+@checked_arguments
 def read_labels(
     labels: str | Path,
     images: str | Path,
@@ -149,6 +151,7 @@ _WRITERS: dict[str, Any] = {
 _BY_ENDING = {".json": "coco", ".parquet": "parquet", ".pq": "parquet"}
 
 
+@checked_arguments
 def export(
     segments: SegmentsLike, out: str | Path, format: ExportFormat = "auto", **options: Any
 ) -> WriteReport:

@@ -10,6 +10,8 @@ from typing import Any
 
 from samlab.errors import FormatError
 
+_LONGEST_NAME = 4096  # of a path, in characters
+
 
 def image_folder(folder: str | Path) -> Path:
     """The folder, resolved; raises FormatError unless it exists."""
@@ -37,14 +39,34 @@ def inside(folder: Path, name: str) -> Path | None:
         >>> inside(Path("/pictures"), "../etc/passwd") is None
         True
     """
+    if len(name) > _LONGEST_NAME:
+        return None
     windows = PureWindowsPath(name)
     if not name or "\0" in name or windows.drive or windows.root or ".." in windows.parts[:1]:
         return None
     try:
         path = (folder / name).resolve()
-    except (OSError, RuntimeError):  # a name too long for the file system, or a circle of links
+    except (OSError, RuntimeError, ValueError):  # too long, a circle of links, half a character
         return None
     return path if path != folder and path.is_relative_to(folder) else None
+
+
+def is_file(path: Path) -> bool:
+    """Whether it is a file, also for names that no file system takes."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def clean_text(value: object) -> str:
+    """Text that can be printed and written as UTF-8; half characters become their numbers.
+
+    Example:
+        >>> clean_text("caf\\u00e9 \\ud800") == "caf\\u00e9 \\\\ud800"
+        True
+    """
+    return str(value).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def load_json(path: str | os.PathLike[str], kind: str) -> Any:
@@ -56,6 +78,8 @@ def load_json(path: str | os.PathLike[str], kind: str) -> Any:
         raise FormatError(f"No {kind} file at '{path}': it does not exist.") from None
     except IsADirectoryError:
         raise FormatError(f"Expected a {kind} file, got the folder '{path}'.") from None
+    except OSError as error:
+        raise FormatError(f"'{path}' cannot be read: {error.strerror or error}.") from None
     except (ValueError, RecursionError) as error:  # also UnicodeDecodeError
         raise FormatError(
             f"'{path}' is not {kind}: it is not JSON ({error}). Is the download complete?"
