@@ -13,6 +13,7 @@ import numpy as np
 import traitlets
 
 from samlab import masks
+from samlab.arguments import checked_arguments
 from samlab.errors import InputError
 from samlab.formats.gather import WriteReport
 from samlab.formats.registry import export
@@ -379,6 +380,7 @@ class Annotator(BaseWidget):
         return f"Annotator({done} of {len(queue)} pictures done, {kept} masks kept)"
 
 
+@checked_arguments
 def annotate(
     pictures: str | Path | Iterable[str | Path],
     *,
