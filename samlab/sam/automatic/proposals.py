@@ -176,7 +176,22 @@ def _nms(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> np.ndarray:
         iou_threshold=threshold,
     )
     ids: np.ndarray = kept.numpy()
-    return ids
+    return ids[_first_of_its_kind(boxes[ids])]
+
+
+def _first_of_its_kind(boxes: np.ndarray) -> np.ndarray:
+    """Which rows stay where masks one pixel wide or high share a box: the first of them, bool (n,).
+
+    SAM's inclusive boxes give such a mask no area, so that no IoU suppresses its doubles: a picture
+    of one pixel would have a segment for every point.
+    """
+    flat = (boxes[:, 2] == boxes[:, 0]) | (boxes[:, 3] == boxes[:, 1])
+    keep = np.ones(len(boxes), bool)
+    if flat.any():
+        _, first = np.unique(boxes, axis=0, return_index=True)
+        keep = ~flat
+        keep[first] = True
+    return keep
 
 
 def _box(mask: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from segment_anything.modeling import Sam
 
+from samlab.errors import CheckpointError
 from samlab.sam.automatic.proposals import Candidates
 from samlab.sam.fast import (
     Decoder,
@@ -58,6 +59,11 @@ class Search:
         coords_torch = torch.as_tensor(coords, device=device, dtype=kind)[:, None]
         labels = torch.ones((len(ids), 1), dtype=torch.int, device=device)
         answer = self.decoder.predict(coords_torch, labels)
+        if bool(torch.isnan(answer.iou).any()):
+            raise CheckpointError(
+                "The model answers with NaN, so that nothing can be segmented. Its weights are "
+                "damaged, or too large for this precision: load it again, with dtype=None."
+            )
         passed = answer.iou > self.iou_floor if self.iou_floor > 0 else answer.iou > -math.inf
         index = torch.nonzero(passed)
         entries = self._masks(answer, index)
