@@ -29,7 +29,7 @@ from samlab.reports.index import (
 )
 from samlab.reports.making import report_worker, request_report
 from samlab.reports.notebook import check_parameters, failed_notebook, report_notebook
-from samlab.worker import Worker
+from samlab.runs.worker import Worker
 
 PictureSources: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
