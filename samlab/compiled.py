@@ -37,8 +37,8 @@ def compiled(**options: Any) -> Callable[[F], F]:
 
     def decorate(function: F) -> F:
         if cache_folder(function) is None:
-            return njit(nogil=True, **options)(function)  # type: ignore[no-any-return]
-        return njit(nogil=True, cache=True, **options)(function)  # type: ignore[no-any-return]
+            return njit(nogil=True, **options)(function)
+        return njit(nogil=True, cache=True, **options)(function)
 
     return decorate
 
@@ -63,8 +63,9 @@ def import_compiling(name: str) -> ModuleType:
             raise
     folder = tempfile.mkdtemp(prefix="samlab-numba-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    before, config.CACHE_DIR = config.CACHE_DIR, folder
+    settings: Any = config
+    before, settings.CACHE_DIR = settings.CACHE_DIR, folder
     try:
         return import_module(name)
     finally:
-        config.CACHE_DIR = before
+        settings.CACHE_DIR = before
