@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from samlab import masks
 from samlab.errors import ImageError, InputError, counted
 from samlab.formats.untrusted import image_folder, inside
 from samlab.images import ImageLike, read_image
@@ -131,7 +132,7 @@ def gather(
     for part in parts:
         for name, one in _split(part, image_id):
             labels = one.labels
-            one = replace(one, areas=None)  # what the masks have, not what somebody says
+            one = replace(one, areas=masks.area(one.rles))  # whatever was stated
             empty, classless = one.areas == 0, labels < 0
             left_out["it has no pixel"] += int(empty.sum())
             if no_class is None:

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from samlab.compiled import import_compiling
 from samlab.errors import InputError
+from samlab.files import import_compiling
 from samlab.latent.vectors import unit, vectors_of
 from samlab.segments import Segments
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,7 @@ def check_columns(table: pa.Table) -> None:
             )
 
 
-def check_rows(rles: list[masks.Rle], boxes: np.ndarray, areas: np.ndarray) -> None:
+def check_rows(rles: Sequence[masks.Rle], boxes: np.ndarray, areas: np.ndarray) -> None:
     """Raise FormatError unless boxes are boxes, and areas those of the masks, which are checked."""
     sound = np.isfinite(boxes).all(axis=1) & (boxes[:, :2] <= boxes[:, 2:]).all(axis=1)
     if not sound.all():
@@ -77,7 +77,7 @@ def read_meta(text: bytes, newest: int) -> dict[str, Any]:
     if not isinstance(meta, Mapping):
         raise FormatError("Expected the description of the segments as an object in JSON.")
     version = meta.get("version")
-    if not _is_whole(version):
+    if not isinstance(version, int) or isinstance(version, bool):
         raise FormatError(f"Expected the format version as a number, got {version!r:.60}.")
     if version > newest:
         raise FormatError(

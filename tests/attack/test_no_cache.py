@@ -31,7 +31,7 @@ picture = np.zeros((96, 128, 3), np.uint8)
 picture[20:60, 30:70] = 255
 segments = samlab.segment(picture, points_per_side=4)
 assert len(segments) and np.isfinite(segments.embedding()).all()
-from samlab.compiled import import_compiling
+from samlab.files import import_compiling
 assert import_compiling("umap").UMAP  # whose loops insist on a folder
 print("done")
 """

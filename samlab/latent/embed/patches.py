@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import sparse
 
-from samlab.compiled import compiled
+from samlab.files import compiled
 from samlab.masks import Rle, compress
 
 _ROUNDING = 1e-9

@@ -202,6 +202,7 @@ def read_shard(storage: Storage, pictures_file: str) -> Shard | None:
             f"'{storage.url}/{pictures_file}' was not written by samlab.run"
             + (f"; it has no column {', '.join(missing)}." if missing else ".")
         )
+    pictures = pictures.select(PICTURE_SCHEMA.names)
     _check_rows(pictures, f"{storage.url}/{pictures_file}")
     shard = Shard(name, pictures)
     stated = _stated(pictures)
@@ -213,7 +214,7 @@ def _check_rows(pictures: pa.Table, where: str) -> None:
     fault = ""
     for field_ in PICTURE_SCHEMA:
         column = pictures[field_.name]
-        if pictures.column_names.count(field_.name) > 1 or column.type != field_.type:
+        if column.type != field_.type:
             fault = f"its column '{field_.name}' is of the kind {column.type}, not {field_.type}"
         elif column.null_count:
             fault = f"its column '{field_.name}' has gaps"

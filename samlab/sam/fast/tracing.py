@@ -16,7 +16,7 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from samlab.compiled import compiled
+from samlab.files import compiled
 
 _ALL_SET = np.uint64(0x0101010101010101)
 _NONE_SET = np.uint64(0)
