@@ -73,7 +73,7 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch
     path = make().to_parquet(tmp_path / "s.parquet")
     before = path.read_bytes()
 
-    def fail(table, where):
+    def fail(table, where, **_options):
         where.write_bytes(b"half")
         raise OSError("No space left on device")
 

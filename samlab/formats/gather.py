@@ -10,16 +10,18 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
 import numpy as np
 
+from samlab import masks
 from samlab.errors import ImageError, InputError, counted
 from samlab.formats.untrusted import image_folder, inside
 from samlab.images import ImageLike, read_image
-from samlab.segments import Segments
+from samlab.pictures import unescaped_name
+from samlab.segments import Segments, one_picture_each
 
 SegmentsLike: TypeAlias = Segments | Sequence[Segments]
 ImagesLike: TypeAlias = str | os.PathLike[str] | Mapping[str, ImageLike] | ImageLike
@@ -142,12 +144,14 @@ def gather(
                 "Expected segments as samlab's Segments, or a list of them; got a "
                 f"{type(part).__name__} among them. Make them with samlab.segment."
             )
+    one_picture_each([part.provenance for part in parts])
     names = _class_names(parts, no_class)
     left_out: Counter[str] = Counter()
     found: dict[str, list[tuple[Segments, np.ndarray]]] = {}
     for part in parts:
         for name, one in _split(part, image_id):
             labels = one.labels
+            one = replace(one, areas=masks.area(one.rles))  # whatever was stated
             empty, classless = one.areas == 0, labels < 0
             left_out["it has no pixel"] += int(empty.sum())
             if no_class is None:
@@ -199,7 +203,7 @@ def pixels_of(picture: GatheredPicture, images: ImagesLike) -> np.ndarray:
 
 def file_of(picture: GatheredPicture, folder: str | os.PathLike[str]) -> Path:
     """The picture's file in a folder; raises ImageError where it has none."""
-    file = inside(image_folder(Path(folder)), picture.name)
+    file = inside(image_folder(Path(folder)), unescaped_name(picture.name))
     if file is None or not file.is_file():
         raise ImageError(f"No picture '{picture.name}' in the folder '{Path(folder)}'.")
     return file

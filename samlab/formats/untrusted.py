@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 from samlab.errors import FormatError
-
-_LONGEST_NAME = 4096  # of a path, in characters
+from samlab.pictures import inside as inside
 
 
 def image_folder(folder: str | Path) -> Path:
@@ -23,32 +22,6 @@ def image_folder(folder: str | Path) -> Path:
             "Pass the folder that the file names in the labels are relative to."
         )
     return path.resolve()
-
-
-def inside(folder: Path, name: str) -> Path | None:
-    """The file `name` in `folder`, or None where the name leads out of it.
-
-    Absolute names, drive letters, `..` that climbs out, and symbolic links that point out are all
-    refused, so that a label file from a stranger cannot make us open any other file.
-
-    Args:
-        folder: A resolved folder, see `image_folder`.
-        name: A relative name with forward slashes, as label files write it.
-
-    Example:
-        >>> inside(Path("/pictures"), "../etc/passwd") is None
-        True
-    """
-    if len(name) > _LONGEST_NAME:
-        return None
-    windows = PureWindowsPath(name)
-    if not name or "\0" in name or windows.drive or windows.root or ".." in windows.parts[:1]:
-        return None
-    try:
-        path = (folder / name).resolve()
-    except (OSError, RuntimeError, ValueError):  # too long, a circle of links, half a character
-        return None
-    return path if path != folder and path.is_relative_to(folder) else None
 
 
 def is_file(path: Path) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 
 from samlab.arguments import checked_arguments
 from samlab.errors import InputError
+from samlab.files import import_compiling
 from samlab.latent.vectors import unit, vectors_of
 from samlab.segments import Segments
 
@@ -101,9 +102,8 @@ def fit_projection(
         axes = _Axes(vectors, metric)
         return Projection(axes.transform(vectors), metric, vectors.shape[1], axes)
     with _quiet():
-        from umap import UMAP  # seconds: it compiles
-
-        model = UMAP(
+        umap = import_compiling("umap")  # seconds: it compiles
+        model = umap.UMAP(
             n_components=2, metric=metric, n_neighbors=min(n_neighbors, n - 1), min_dist=min_dist,
             random_state=seed, init="spectral" if n > 2 * FEWEST else "random", n_jobs=1,
         )  # fmt: skip

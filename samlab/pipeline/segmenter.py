@@ -77,6 +77,8 @@ class Segmenter:
 
     def from_features(self, image: np.ndarray, features: ImageEmbedding) -> Segments:
         """The same for a picture, uint8 (H, W, 3), that this model has encoded already."""
+        import torch
+
         from samlab.latent.embed import pool
         from samlab.sam.provenance import origin
 
@@ -86,7 +88,9 @@ class Segmenter:
             segments = segments.with_embedding("sam", vectors)
         for embedder in self._embedders:
             segments = segments.with_embedding(embedder.name, embedder(image, segments))
-        about = {**origin(self.sam), **segments.provenance, "pooling": self.how}
+        # Sums of floating-point numbers depend on how many threads share them.
+        threads = torch.get_num_threads()
+        about = {**origin(self.sam), **segments.provenance, "pooling": self.how, "threads": threads}
         return replace(segments, provenance=about)
 
 
@@ -139,11 +143,13 @@ class SegmenterConfig:
             CheckpointError: There are no such weights.
         """
         model, weights = self._origin()
+        named = {"embedders": told} if (told := _told(self.embed)) else {}
         return {
             "model": model,
             "weights_sha256": weights,
             "pooling": self.how,
             "embed": [one if isinstance(one, str) else str(one.name) for one in self.embed],
+            **named,
             "masks": _decisive(self.options),
         }
 
@@ -197,6 +203,15 @@ def _decisive(options: Mapping[str, Any]) -> dict[str, Any]:
     plain = (str, int, float, bool, type(None))
     return {
         name: value if isinstance(value, plain) else _plain(value) for name, value in values.items()
+    }
+
+
+def _told(embed: Sequence[Any]) -> dict[str, str]:
+    """Name -> hash of everything that decides its vectors, for embedders given as objects."""
+    return {
+        str(one.name): fingerprint([type(one).__qualname__, getattr(one, "settings", one)])
+        for one in embed
+        if not isinstance(one, str)
     }
 
 

@@ -148,7 +148,7 @@ def find_pictures(
                 f"Expected pictures on this machine, got '{item}'. Fetch them first; samlab.run "
                 "reads addresses."
             )
-        found = [Path(picture.path).absolute() for picture in list_pictures(item)]
+        found = [Path(picture.file).absolute() for picture in list_pictures(item)]
         found = [path for path in found if leave_out is None or leave_out not in path.parents]
         folder = Path(item).expanduser().absolute()
         roots += [folder] if folder.is_dir() else [path.parent for path in found]

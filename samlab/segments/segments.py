@@ -17,6 +17,7 @@ from samlab.errors import InputError
 from samlab.masks import Rle
 from samlab.segments import tables
 from samlab.segments.labels import class_ids, one_numbering
+from samlab.segments.sources import one_picture_each, renamed
 
 #: A column that the caller leaves out: it follows from the masks, or is filled with "unknown". None
 #: only until the object stands; typed as an array, since nobody outside ever sees the None.
@@ -264,7 +265,8 @@ class Segments:
 
     def with_image_id(self, image_id: str) -> Segments:
         """The same segments as those of the picture named `image_id`, all of them."""
-        return replace(self, image_id=image_id, image_ids=_DERIVED)
+        provenance = renamed(self.provenance, image_id)
+        return replace(self, image_id=image_id, image_ids=_DERIVED, provenance=provenance)
 
     def with_masks(self, rles: Sequence[Rle]) -> Segments:
         """The same segments with N other masks; boxes and areas follow from these."""
@@ -287,10 +289,15 @@ class Segments:
         Parts without segments are skipped. A class is known by its name: where parts give one
         number to different names, or different numbers to one name, the later ones take the number
         that the name has or the next free one. Numbers without a name stay as they are.
+
+        Raises:
+            InputError: One `image_id` stands for two different pictures.
         """
         full = [part for part in parts if len(part)] or list(parts[:1])
         if not full:
             return cls()
+        known = one_picture_each([part.provenance for part in full])
+        meant = {"pictures": known} if known else {}
         shared = [k for k in full[0].embeddings if all(k in p.embeddings for p in full)]
         for name in shared:
             widths = sorted({part.embeddings[name].shape[1] for part in full})
@@ -315,7 +322,7 @@ class Segments:
             image_size=sizes.pop() if len(sizes) == 1 else (0, 0),
             image_id=ids.pop() if len(ids) == 1 else "",
             class_names=names,
-            provenance=full[0].provenance,
+            provenance={**full[0].provenance, **meant},
             **{**columns, "labels": np.concatenate(labels)},
         )
 

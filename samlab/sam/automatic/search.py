@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from segment_anything.modeling import Sam
 
-from samlab.errors import CheckpointError
+from samlab.errors import CheckpointError, is_out_of_memory
 from samlab.sam.automatic.proposals import Candidates
 from samlab.sam.fast import (
     Decoder,
@@ -182,7 +182,7 @@ def ask_in_batches(
         try:
             search.ask(points, part)
         except (RuntimeError, MemoryError) as error:
-            if len(part) == 1 or not _is_out_of_memory(error):
+            if len(part) == 1 or not is_out_of_memory(error):
                 raise
             size = max(1, len(part) // 2)
             if torch.cuda.is_available():
@@ -190,10 +190,3 @@ def ask_in_batches(
             continue
         start += len(part)
         advance(len(part))
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    text = str(error)
-    return "can't allocate memory" in text or "out of memory" in text
