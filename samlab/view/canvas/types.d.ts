@@ -33,6 +33,9 @@ export interface CanvasState {
   bare: boolean;
   /** What is not selected keeps its strength. */
   equal: boolean;
+  /** Colours lie on a grey picture; else, where a person marks what they see, it is grey below the
+   * segments only. */
+  greyed: boolean;
 }
 
 /** What the widget around the canvas answers; what it leaves out does not happen. */

@@ -22,6 +22,7 @@ from samlab.view.plots import interactive
 from samlab.view.plots import latent as latent_plots
 from samlab.view.plots import pictures as plots
 from samlab.view.plots.figure import NotebookFigure
+from tests.view.colours import GROUNDS, HUE_ANGLE, all_classes, hue_difference
 
 PAYLOADS = [
     "<script>alert(1)</script>",
@@ -144,6 +145,14 @@ def test_overlay_blends_class_colours_smallest_on_top(segments, image):
     grey = out[10, 45].astype(int)
     assert 128 < grey[0] < 139  # noise is painted, faintly, in grey
     assert len(set(grey)) == 1
+
+
+@pytest.mark.parametrize("ground", GROUNDS)
+def test_every_class_has_the_hue_of_its_swatch_on_any_picture(ground):
+    segments, picture, at = all_classes(GROUNDS[ground])
+    out = overlay.overlay(segments, picture)
+    found = out[at[:, 1], at[:, 0]]
+    assert hue_difference(found, palette.class_colors(segments.labels)).max() <= HUE_ANGLE
 
 
 def test_overlay_alpha_zero_without_outline_leaves_a_grey_picture_alone(segments, image):
