@@ -57,6 +57,8 @@ export function createActions(model, state, say, page) {
     cancel: () => travel(() => state.cancel()),
     /** @param {number[]} labels */
     edit: (labels) => act(() => state.edit(labels)),
+    letGo: () => act(() => state.letGo()),
+    selectPinned: () => select(() => state.select([...state.now.pins.keys()], false)),
     /** @param {number} label @param {string} text */
     rename: (label, text) => act(() => state.rename(label, text)),
     /** @param {number} label @param {boolean} hide */

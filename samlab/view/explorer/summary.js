@@ -1,6 +1,6 @@
 // What the explorer says about its state: the line above the slider, and the rows of the table.
 
-import { counted, percent } from "../widget/text.js";
+import { counted } from "../widget/text.js";
 
 /** @import { Palette } from "../widget/types.d.ts" */
 /** @import { ClassRow } from "./types.d.ts" */
@@ -11,11 +11,11 @@ export function summaryText({ now, sweep, members }) {
   const n = now.labels.length;
   const noise = members.get(-1)?.length ?? 0;
   const classes = members.size - Number(noise > 0);
-  const score = now.edited || now.step < 0 ? null : sweep.silhouette[now.step];
-  const origin = now.edited ? " · edited" :
+  const edited = now.pins.size > 0;
+  const score = edited || now.step < 0 ? null : sweep.silhouette[now.step];
+  const origin = edited ? " · edited" :
     now.value === null && classes > 0 ? " · as given, by no eps" : "";
-  return `${counted(classes, "class", "classes")} · ${noise} noise ` +
-    `(${percent(noise / Math.max(1, n))})` +
+  return `${counted(classes, "class", "classes")} · ${noise} of ${n} unassigned` +
     (score === null || score === undefined ? "" : ` · silhouette ${score.toFixed(2)}`) + origin;
 }
 

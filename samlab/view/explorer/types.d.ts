@@ -43,13 +43,19 @@ export interface Clustering {
   records: NameRecord[];
   /** Labels of classes that are not shown. */
   hidden: Set<number>;
-  /** Changed by hand since the last clustering. */
-  edited: boolean;
+  /** Classes of the clustering alone, without what a person did. */
+  base: number[];
+  /** What a person put where. */
+  pins: Pins;
 }
 
+/** Class by segment. */
+export type Pins = Map<number, number>;
+
 /** The same as it travels to the kernel and back. */
-export type PackedClustering = Omit<Clustering, "hidden"> & {
+export type PackedClustering = Omit<Clustering, "hidden" | "pins"> & {
   hidden: number[];
+  pins: [number, number][];
   names: ClassNames;
 };
 

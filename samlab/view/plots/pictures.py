@@ -129,7 +129,7 @@ def plot_class_panels(
     if columns < 1:
         raise InputError(f"Expected at least one column, got {columns}.")
     if not chosen:
-        return _empty_figure("No classes: every segment is noise, or there is none.")
+        return _empty_figure("No classes: every segment is unassigned, or there is none.")
     columns = min(columns, len(chosen))
     rows = -(-len(chosen) // columns)
     wide, tall = figure_size(pixels.shape)

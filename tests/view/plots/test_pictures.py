@@ -289,7 +289,10 @@ def test_user_axes_are_drawn_into_and_their_figure_comes_back(segments, image):
 def test_legend_names_classes_with_counts_and_noise_last(segments, image):
     named = segments.with_labels([0, 0, -1], {0: "coin"})
     legend = plots.plot_classes(named, image).axes[0].get_legend()
-    assert [t.get_text().split() for t in legend.get_texts()] == [["coin", "2"], ["noise", "1"]]
+    assert [t.get_text().split() for t in legend.get_texts()] == [
+        ["coin", "2"],
+        ["unassigned", "1"],
+    ]
     colors = [handle.get_facecolor()[:3] for handle in legend.legend_handles]
     np.testing.assert_allclose(np.array(colors) * 255, palette.class_colors(np.array([0, -1])))
 
@@ -325,7 +328,7 @@ def test_panels_show_each_class_and_skip_noise(segments, image):
     text = drawn_text(figure)
     assert "class 0" in text
     assert "class 1" in text
-    assert "noise" not in text
+    assert "unassigned" not in text
     assert "1 · 45.8 %" in text  # 40 x 30 without the 10 x 10 on top of it, of 40 x 60
     assert "smaller classes" in drawn_text(plots.plot_class_panels(segments, image, max_classes=1))
 

@@ -8,6 +8,7 @@ import { picturePanel } from "../../widget/frame.js";
 import { numbers } from "../../widget/model.js";
 import { openScene } from "../../widget/scene.js";
 import { segmentFacts } from "../../widget/text.js";
+import { editLines } from "../edits.js";
 import { createClasses } from "./classes.js";
 import { createHeader } from "./header.js";
 import { createCopyMenu } from "./settings.js";
@@ -34,7 +35,8 @@ export function createPage(root, model, state, actions) {
   const header = createHeader(payload.title || "Segments",
     `${scene.n} segments · ${scene.width} × ${scene.height}`,
     createCopyMenu(payload, () => ({ ...state.sweep.settings,
-      [state.sweep.parameter]: state.now.value ?? "auto" })),
+      [state.sweep.parameter]: state.now.value ?? "auto" }),
+    () => editLines(state.now.labels, state.now.pins, state.names)),
     { undo: actions.undo, redo: actions.redo, setStyle: (style) => canvas.setStyle(style) });
   const panel = picturePanel(scene);
   const mapPanel = make("div", { class: "sl-panel sl-map-panel" });
