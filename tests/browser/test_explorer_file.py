@@ -122,13 +122,33 @@ def test_a_class_is_split_by_a_smaller_eps_and_by_keyboard(explorer_page: Any) -
     assert state(page)["summary"] == at_first["summary"]
     page.get_by_label("Undo").click()
     assert state(page)["summary"] == first["summary"]
-    # What was merged stays so until it is let go; at the smallest eps nothing can be parted further.
+    # What was merged stays so until it is let go.
     set_slider(page, 0)
     assert state(page)["summary"].startswith("1 class ·")
     assert page.get_by_text("100 segments edited by hand").is_visible()
     page.get_by_role("button", name="Let go").click()
     assert page.get_by_text("edited by hand").is_hidden()
     assert page.get_by_role("button", name="Split", exact=True).is_disabled()
+
+
+def test_a_rung_of_the_ladder_puts_the_slider_there(explorer_page: Any) -> None:
+    page = explorer_page
+    rungs = page.locator(".sl-rung")
+    assert 2 <= rungs.count() <= 6
+    at = page.get_by_role("group", name="Class ladder").locator("[aria-pressed=true]")
+    for i in range(rungs.count()):
+        rungs.nth(i).click()
+        classes, unassigned = rungs.nth(i).get_attribute("aria-label").split(", ")
+        assert state(page)["summary"].startswith(f"{classes} · ")
+        assert at.get_attribute("aria-label") == f"{classes}, {unassigned}"
+        step = int(page.locator(".sl-tune .sl-slider").input_value())
+        eps = page.evaluate("() => Number(document.querySelector('.sl-number').value)")
+        values = page.evaluate(
+            "() => JSON.parse(document.getElementById('samlab-data').textContent).sweep.values"
+        )
+        assert eps == pytest.approx(values[step], rel=1e-3)
+    set_slider(page, 0)
+    assert at.count() == 0
 
 
 def test_settings_are_copied_as_code_and_as_parameters(explorer_page: Any) -> None:

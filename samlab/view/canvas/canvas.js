@@ -62,6 +62,7 @@ export function createCanvas(host, scene, hooks) {
   return {
     stage, redraw: view.schedule, setHover: control.setHover, ...setters(control, painter, base.schedule),
     seen: painter.seen, outlineOf: painter.outlineOf, picture: picture.bitmap,
+    greyPicture: picture.grey,
     whenReady: picture.whenReady,
     setStyle(style) {
       Object.assign(state, style);

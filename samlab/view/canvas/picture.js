@@ -29,6 +29,7 @@ export function loadPicture(scene, onready) {
   });
   return {
     bitmap: () => bitmap,
+    grey: () => grey,
     /** @param {CanvasState} state */
     toShow(state) {
       // Outlines, and no colours at all, leave the picture as it is.

@@ -86,6 +86,8 @@ export interface Canvas {
   setScene(scene: Scene): void;
   setStyle(style: Partial<Pick<CanvasState, "opacity" | "outline" | "extra" | "under" | "bare">>): void;
   picture(): ImageBitmap | null;
+  /** The picture without its colours. */
+  greyPicture(): OffscreenCanvas | null;
   outlineOf(id: number): Path2D;
   /** Call back when the picture can be drawn. */
   whenReady(ready: () => void): void;

@@ -51,7 +51,13 @@ export function createActions(model, state, say, page) {
     page().show();
   }
   return {
-    say, commit, slide, changed: () => page().show(),
+    say, commit, slide,
+    /** @param {number} step Of the class ladder. */
+    choose(step) {
+      state.sliding = false;
+      slide(step);
+      commit();
+    }, changed: () => page().show(),
     undo: () => travel(() => state.undo()),
     redo: () => travel(() => state.redo()),
     cancel: () => travel(() => state.cancel()),

@@ -59,6 +59,22 @@ export type PackedClustering = Omit<Clustering, "hidden" | "pins"> & {
   names: ClassNames;
 };
 
+/** A clustering of the class ladder. */
+export interface Rung {
+  /** The first and the last step of the slider with these classes, and one between. */
+  first: number;
+  last: number;
+  step: number;
+  /** How many. */
+  classes: number;
+  /** Share of the picture, 0 to 1. */
+  unassigned: number;
+  /** One class has all segments. */
+  all: boolean;
+  /** Logarithm of the largest eps over the smallest. */
+  width: number;
+}
+
 /** A row of the class table. */
 export interface ClassRow {
   label: number;

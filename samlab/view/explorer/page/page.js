@@ -10,6 +10,7 @@ import { openScene } from "../../widget/scene.js";
 import { segmentFacts } from "../../widget/text.js";
 import { editLines } from "../edits.js";
 import { createClasses } from "./classes.js";
+import { createLadder } from "./ladder.js";
 import { createHeader } from "./header.js";
 import { createCopyMenu } from "./settings.js";
 import { classRows } from "../summary.js";
@@ -60,7 +61,8 @@ export function createPage(root, model, state, actions) {
     scene.areas, { ...hooks, tip: (id) => tip(id, [id]), names: () => shownNames(state) });
   const caption = make("div", { class: "sl-caption", text: model.get("projection").title });
   mapPanel.append(caption);
-  const tuning = createTuning(tuningPanel, state, payload, !model.isStatic, actions);
+  const ladder = createLadder(scene, canvas, palette, actions.choose);
+  const tuning = createTuning(tuningPanel, state, payload, !model.isStatic, actions, ladder.element);
   const classes = createClasses(classPanel, state, actions);
 
   function showSelection() {
@@ -77,6 +79,7 @@ export function createPage(root, model, state, actions) {
     canvas.setColours(colours, noise);
     map.setColours(colours, noise, labels.map((label) => hidden.has(label)));
     tuning.show();
+    ladder.show(state.now.step);
     header.setHistory(state.past.length > 0, state.future.length > 0);
     showSelection();
   }
@@ -84,6 +87,7 @@ export function createPage(root, model, state, actions) {
     show, showSelection, closeSplit: classes.closeSplit, reset: tuning.reset, redraw: map.redraw,
     showAll() {
       tuning.showSweep();
+      ladder.showSweep(state.sweep);
       show();
     },
     showProjection({ points, title }) {

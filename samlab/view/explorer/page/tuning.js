@@ -29,8 +29,9 @@ import { summaryText } from "../summary.js";
  * @param {ExplorerPayload} payload
  * @param {boolean} live Whether there is a kernel.
  * @param {TuningHooks} hooks
+ * @param {HTMLElement} ladder Above the slider.
  */
-export function createTuning(host, state, payload, live, hooks) {
+export function createTuning(host, state, payload, live, hooks, ladder) {
   const summary = make("span", { class: "sl-summary" });
   const number = make("input", { type: "number", class: "sl-number", step: "any", min: "0",
     onkeydown: (event) => event.stopPropagation(), onchange: () => {
@@ -45,7 +46,7 @@ export function createTuning(host, state, payload, live, hooks) {
   const track = make("div", { class: "sl-track" });
   const spark = createSpark(track);
   track.append(slider);
-  host.append(panelHead("", make("h3", { text: "Clusters" }), summary),
+  host.append(panelHead("", make("h3", { text: "Clusters" }), summary), ladder,
     make("div", { class: "sl-slider-row" },
       make("label", { class: "sl-field" }, numberLabel, number), track));
   const pins = createPins(host, hooks);
