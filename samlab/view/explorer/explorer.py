@@ -306,7 +306,7 @@ class Explorer(BaseWidget):
 
     def _height(self) -> int:
         height, width = self._pixels.shape[:2]
-        return 640 + int(min(560, 530 * height / width))
+        return 610 + int(min(560, 530 * height / width))
 
     def __repr__(self) -> str:
         return f"Explorer({self.segments!r}, eps={self.eps})"

@@ -1,5 +1,5 @@
-// The class ladder: the clusterings of the sweep that hold over the widest ranges of eps, as plain
-// data, from few classes to many. Nothing here touches the page.
+// The class ladder: the clusterings of the sweep that hold most of the picture over wide ranges of
+// eps, as plain data, from few classes to many. Nothing here touches the page.
 
 import { sweepLabels } from "./sweep.js";
 
@@ -8,8 +8,8 @@ import { sweepLabels } from "./sweep.js";
 const MOST_RUNGS = 6;
 
 /**
- * For each number of classes the clustering that stays the same longest on the slider, then the
- * longest of these. One class of everything, or none, is no answer.
+ * For each number of classes the best stretch of the slider with the same labels, then the best of
+ * these. One class of everything, or none, is no answer.
  * @param {Pick<Sweep, "n" | "table" | "values">} sweep
  * @param {ArrayLike<number>} seen Pixels of each segment that are not covered by another.
  * @param {number} pixels All pixels.
@@ -77,11 +77,11 @@ function rungOf(sweep, first, last, seen, pixels) {
 }
 
 /**
- * The wider first; of equally wide ones that with less unassigned.
+ * First what puts more of the picture into classes over a wider range of eps: area times width, as
+ * HDBSCAN weighs a cluster by its excess of mass (Campello et al. 2013).
  * @param {Rung} a
  * @param {Rung} b
  */
 function better(a, b) {
-  const by = b.width - a.width;
-  return Math.abs(by) > 1e-9 ? by : a.unassigned - b.unassigned;
+  return b.width * (1 - b.unassigned) - a.width * (1 - a.unassigned);
 }

@@ -20,7 +20,8 @@ export function summaryText({ now, sweep, members }) {
 }
 
 /**
- * One row per class, the largest first, noise last.
+ * One row per class, by the area it covers; last what is unassigned, with the whole rest of the
+ * picture.
  * @param {ExplorerState} state
  * @param {Palette} palette
  * @param {ArrayLike<number>} seen Pixels of each segment that are not covered by another.
@@ -34,8 +35,10 @@ export function classRows(state, palette, seen, pixels) {
     hidden: state.now.hidden.has(label),
     selected: ids.filter((id) => state.selected.has(id)).length / ids.length,
   }));
+  const assigned = rows.reduce((sum, row) => sum + (row.label < 0 ? 0 : row.share), 0);
+  for (const row of rows) if (row.label < 0) row.share = 1 - assigned;
   const widest = Math.max(1e-9, ...rows.map((row) => row.share));
   for (const row of rows) row.bar = row.share / widest;
-  return rows.sort((a, b) => Number(a.label < 0) - Number(b.label < 0) || b.count - a.count ||
+  return rows.sort((a, b) => Number(a.label < 0) - Number(b.label < 0) || b.share - a.share ||
     a.label - b.label);
 }

@@ -19,7 +19,7 @@ def ladder(values: list[float], rows: list[list[int]], seen: list[int], pixels: 
 
 
 @needs_node
-def test_the_widest_clustering_of_each_number_of_classes_is_offered() -> None:
+def test_of_each_number_of_classes_the_one_with_most_area_over_eps_is_offered() -> None:
     rows = [
         [-1, -1, -1, -1],
         [0, 0, -1, -1],
@@ -31,7 +31,8 @@ def test_the_widest_clustering_of_each_number_of_classes_is_offered() -> None:
         [0, 0, 0, 0],
     ]
     found = ladder([0.01 * 2**i for i in range(8)], rows, [10, 20, 30, 20], 100)
-    # Of the clusterings with one class, equally wide, the one with less unassigned.
+    # Of the clusterings with one class, equally wide, the one with less unassigned; of those
+    # with two the wider one.
     assert [(r["classes"], r["first"], r["last"], r["step"]) for r in found] == [
         (1, 6, 6, 6), (2, 2, 4, 3),
     ]  # fmt: skip

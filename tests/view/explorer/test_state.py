@@ -115,9 +115,9 @@ def test_what_the_page_says_about_it() -> None:
         "2 classes · 0 of 4 unassigned · as given, by no eps",
     ]
     assert found[1] == [
-        {"label": 0, "name": "class 0", "colour": "rgb(255 0 0)", "count": 3, "bar": 1,
+        {"label": 0, "name": "class 0", "colour": "rgb(255 0 0)", "count": 3, "bar": 0.06 / 0.94,
          "share": 0.06, "hidden": False, "selected": 1 / 3},
         {"label": -1, "name": "unassigned", "colour": "rgb(128 128 128)", "count": 1,
-         "bar": 0.04 / 0.06, "share": 0.04, "hidden": False, "selected": 1},
+         "bar": 1, "share": 0.94, "hidden": False, "selected": 1},
     ]  # fmt: skip
     assert found[2] == 2

@@ -121,6 +121,8 @@ def test_seventy_two_classes_have_seventy_two_colours_and_none_is_noise():
     assert len(colors) == 72
     assert palette.NOISE not in colors
     assert tuple(palette.class_colors(np.array(-1))) == palette.NOISE
+    again = {tuple(c) for c in palette.class_colors(np.arange(72)).tolist()}
+    assert again == colors, "asking for the colour of no class leaves those of classes alone"
 
 
 def test_segment_colours_round_trip_through_oklab():
@@ -286,12 +288,12 @@ def test_user_axes_are_drawn_into_and_their_figure_comes_back(segments, image):
     assert len(ax.images) == 1
 
 
-def test_legend_names_classes_with_counts_and_noise_last(segments, image):
+def test_legend_names_classes_with_shares_and_unassigned_last(segments, image):
     named = segments.with_labels([0, 0, -1], {0: "coin"})
     legend = plots.plot_classes(named, image).axes[0].get_legend()
     assert [t.get_text().split() for t in legend.get_texts()] == [
-        ["coin", "2"],
-        ["unassigned", "1"],
+        ["coin", "50.0", "%"],
+        ["unassigned", "50.0", "%"],
     ]
     colors = [handle.get_facecolor()[:3] for handle in legend.legend_handles]
     np.testing.assert_allclose(np.array(colors) * 255, palette.class_colors(np.array([0, -1])))
@@ -305,8 +307,8 @@ def test_legend_of_many_classes_is_cut_and_says_so(image):
     ).axes[0].get_legend()  # fmt: skip
     texts = [t.get_text() for t in legend.get_texts()]
     assert len(texts) == 6
-    assert "class 7   2" in texts
-    assert texts[-1] == "25 more classes   25"
+    assert "class 7   100.0 %" in texts
+    assert texts[-1] == "25 more classes   0.0 %"
 
 
 def test_hostile_names_are_only_text_in_figures(image):
@@ -433,5 +435,5 @@ def test_summary_says_what_to_do_when_nothing_was_found(segments, empty):
     )  # fmt: skip
     assert "Raise eps or lower min_samples" in tables.summary_html(segments, lost)
     good = tables.summary_html(segments, CLUSTERING, seconds=1.23)
-    for text in ("33 %", "0.05", "60 × 40", "1.2"):
+    for text in ("50.0 %", "0.05", "60 × 40", "1.2"):
         assert f">{text}</b>" in good
