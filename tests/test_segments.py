@@ -65,7 +65,7 @@ def test_parquet_opens_as_a_plain_table(tmp_path) -> None:
     import pandas as pd
 
     frame = pd.read_parquet(make().to_parquet(tmp_path / "s.parquet"))
-    assert frame["class_name"].isin(["noise", "class 0", "coin", "class 2"]).all()
+    assert frame["class_name"].isin(["unassigned", "class 0", "coin", "class 2"]).all()
     assert len(frame["embedding_sam"][0]) == 8
 
 

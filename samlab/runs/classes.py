@@ -110,8 +110,8 @@ class RunClasses:
         return Path(path)
 
     def class_name(self, label: int) -> str:
-        """The name of a class, else "class 3", or "noise" for -1."""
-        return self.names.get(label, "noise" if label < 0 else f"class {label}")
+        """The name of a class, else "class 3", or "unassigned" for -1."""
+        return self.names.get(label, "unassigned" if label < 0 else f"class {label}")
 
     def with_names(self, names: Mapping[int, str]) -> RunClasses:
         """The same classes with names for some of them."""
@@ -195,7 +195,7 @@ class RunClasses:
         noise = float(np.mean(self.labels < 0)) if len(self.labels) else 0.0
         return (
             f"RunClasses({len(self.labels):,} segments, {self.fit.n_clusters} classes, "
-            f"{100 * noise:.0f} % noise, from a sample of {len(self.sample):,})"
+            f"{100 * noise:.0f} % unassigned, from a sample of {len(self.sample):,})"
         )
 
     # -- inside ---------------------------------------------------------------------------------

@@ -243,8 +243,8 @@ class Segments:
         return self.embeddings[name]
 
     def class_name(self, label: int) -> str:
-        """The name of a class: as given by a person, else "class 3", or "noise" for -1."""
-        default = "noise" if label == -1 else f"class {label}"
+        """The name of a class: as given by a person, else "class 3", or "unassigned" for -1."""
+        default = "unassigned" if label == -1 else f"class {label}"
         return self.class_names.get(label, default)
 
     def _require_one_size(self, what: str) -> None:

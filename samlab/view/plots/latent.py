@@ -124,7 +124,7 @@ def plot_k_distances(clustering: Clustering, *, ax: Axes | None = None) -> Figur
 def plot_sweep(
     sweep: Sweep, *, eps: float | None = None, ax: Sequence[Axes] | None = None
 ) -> Figure:
-    """Number of classes and share of noise over `eps`, one above the other.
+    """Number of classes and share of unassigned segments over `eps`, one above the other.
 
     Args:
         sweep: Result of `samlab.sweep`.
@@ -140,10 +140,10 @@ def plot_sweep(
         else:
             upper, lower = ax
             figure = canvas(upper, (0, 0))[0]
-        heading(upper, "Classes and noise over eps")
+        heading(upper, "Classes and unassigned segments over eps")
         for axes, values, color, label in (
             (upper, sweep.n_clusters[order], hex_color(0), "classes"),
-            (lower, 100 * sweep.noise_fraction[order], MUTED, "noise, % of segments"),
+            (lower, 100 * sweep.noise_fraction[order], MUTED, "unassigned, % of segments"),
         ):
             axes.plot(radii, values, color=color, linewidth=2, marker="o", markersize=4.5,
                       markeredgecolor="white", markeredgewidth=0.8)  # fmt: skip
@@ -154,7 +154,7 @@ def plot_sweep(
             if eps is not None and np.isfinite(eps):
                 axes.axvline(eps, color=hex_color(3), linewidth=1.4, dashes=(5, 3))
         if eps is not None and np.isfinite(eps):
-            heading(upper, "Classes and noise over eps", f"eps = {eps:.3g}")
+            heading(upper, "Classes and unassigned segments over eps", f"eps = {eps:.3g}")
         lower.set_ylim(0, 102)
         upper.yaxis.get_major_locator().set_params(integer=True)
         lower.set_xlabel("eps")
