@@ -17,8 +17,8 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from samlab import masks
-from samlab.arguments import checked_arguments
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.files import write_atomic
 
 __all__ = ["CLASSES", "SampleSet", "write_sample_set"]

@@ -13,8 +13,8 @@ from typing import TypeAlias
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from samlab.arguments import check
 from samlab.errors import ImageError
+from samlab.errors.arguments import check
 
 ImageLike: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray
 

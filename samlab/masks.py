@@ -17,8 +17,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from pycocotools import mask as coco
 
-from samlab.arguments import checked_arguments
 from samlab.errors import FormatError, InputError
+from samlab.errors.arguments import checked_arguments
 
 Rle: TypeAlias = dict[str, Any]
 

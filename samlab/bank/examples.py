@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from tqdm.auto import tqdm
 
-from samlab.arguments import checked_arguments
 from samlab.bank.boxes import (
     How,
     background_segments,
@@ -25,6 +24,7 @@ from samlab.bank.boxes import (
     segment_with_boxes,
 )
 from samlab.errors import FormatError, ImageError, InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.files import make_folder
 from samlab.formats.labelled import LabelledImage, LabelledImages
 from samlab.formats.registry import LabelFormat, guess_format

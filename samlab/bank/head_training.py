@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from samlab.arguments import checked_arguments
 from samlab.bank.checks import check_same_model
 from samlab.bank.heads import Head
 from samlab.bank.memory_bank import MemoryBank
 from samlab.errors import InputError, require_extra
+from samlab.errors.arguments import checked_arguments
 from samlab.latent.vectors import unit, vectors_of
 from samlab.segments import Segments
 

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 import pandas as pd
 
-from samlab.arguments import checked_arguments, checked_class
 from samlab.bank import changes, files
 from samlab.bank.advice import advise, prototype_confusion
 from samlab.bank.checks import canonical_order, check_same_model, check_unique, notes_about
 from samlab.bank.columns import BankColumns, checked_columns
 from samlab.bank.heads import Head
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments, checked_class
 from samlab.formats.bdd100k import read_bdd100k
 from samlab.formats.coco import read_coco
 from samlab.formats.labelled import LabelledImages

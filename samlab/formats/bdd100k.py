@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from samlab.arguments import checked_arguments
 from samlab.errors import FormatError
+from samlab.errors.arguments import checked_arguments
 from samlab.formats.coco import read_mask
 from samlab.formats.labelled import LabelledImages, RawObject, Reading
 from samlab.formats.untrusted import field_of, list_of, named_content

@@ -10,8 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from samlab import masks as rle_masks
-from samlab.arguments import checked_arguments
 from samlab.errors import FormatError, InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.files import free_file, write_json
 from samlab.formats.gather import (
     NO_CLASS,

@@ -15,8 +15,8 @@ from PIL import Image
 from scipy import ndimage
 
 from samlab import masks
-from samlab.arguments import checked_arguments
 from samlab.errors import FormatError, InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.files import atomic_folder, write_atomic
 from samlab.formats.gather import (
     NO_CLASS,

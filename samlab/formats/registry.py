@@ -13,8 +13,8 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from samlab.arguments import checked_arguments
 from samlab.errors import FormatError, InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.files import free_file
 from samlab.formats.bdd100k import read_bdd100k
 from samlab.formats.coco import read_coco, write_coco

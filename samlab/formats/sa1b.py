@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from samlab.arguments import checked_arguments
 from samlab.errors import FormatError
+from samlab.errors.arguments import checked_arguments
 from samlab.files import atomic_folder, write_json
 from samlab.formats.coco import read_mask
 from samlab.formats.gather import GatheredPicture, SegmentsLike, WriteReport, gather, report

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree
 
-from samlab.arguments import checked_arguments
 from samlab.errors import FormatError
+from samlab.errors.arguments import checked_arguments
 from samlab.formats.labelled import LabelledImages, RawObject, Reading
 from samlab.formats.untrusted import is_file
 

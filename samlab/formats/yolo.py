@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from samlab import masks
-from samlab.arguments import checked_arguments
 from samlab.errors import FormatError, InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.files import atomic_folder, write_atomic
 from samlab.formats.gather import (
     Gathered,

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from samlab.arguments import checked_arguments
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.files import import_compiling
 from samlab.latent.vectors import unit, vectors_of
 from samlab.segments import Segments

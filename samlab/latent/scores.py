@@ -18,8 +18,8 @@ from sklearn.model_selection import GroupKFold, StratifiedKFold, cross_val_predi
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from samlab.arguments import checked_arguments
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.latent.cluster import Hierarchy, auto_min_samples, cluster, distance_matrix
 from samlab.latent.vectors import unit, vectors_of
 from samlab.segments import Segments

@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from samlab.arguments import checked_arguments
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.latent.embed import PatchFeatures
 from samlab.latent.vectors import unit, vectors_of
 from samlab.segments import Segments

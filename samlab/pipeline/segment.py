@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from samlab.arguments import checked_arguments
+from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike
 from samlab.pictures import escaped_name
 from samlab.pipeline.cache import SegmentCache, open_cache

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from samlab.arguments import did_you_mean
 from samlab.errors import InputError
+from samlab.errors.arguments import did_you_mean
 from samlab.pipeline.fingerprint import fingerprint
 from samlab.segments import Segments
 

@@ -15,8 +15,8 @@ from typing import Any, TypeAlias
 
 from tqdm.auto import tqdm
 
-from samlab.arguments import checked_arguments
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.files import make_folder
 from samlab.pictures import list_pictures
 from samlab.reports.index import (
@@ -29,7 +29,7 @@ from samlab.reports.index import (
 )
 from samlab.reports.making import report_worker, request_report
 from samlab.reports.notebook import check_parameters, failed_notebook, report_notebook
-from samlab.runs.worker import Worker
+from samlab.worker import Worker
 
 PictureSources: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 

@@ -15,7 +15,7 @@ from samlab.errors import SamlabError
 from samlab.files import make_folder, write_atomic
 from samlab.reports.notebook import FAILED_NOTEBOOK, execute_report
 from samlab.reports.summary import plain_thumbnail, read_summary
-from samlab.runs.worker import Worker, WorkerDied
+from samlab.worker import Worker, WorkerDied
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 

@@ -19,8 +19,8 @@ from PIL import Image
 
 import samlab
 from samlab import errors
-from samlab.arguments import checked_arguments
 from samlab.errors import InputError, SamlabError
+from samlab.errors.arguments import checked_arguments
 from samlab.files import make_folder, write_atomic
 from samlab.images import ImageLike, read_image
 from samlab.reports.page import notebook_page

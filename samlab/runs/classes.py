@@ -14,8 +14,8 @@ import pandas as pd
 import pyarrow as pa
 from matplotlib.figure import Figure
 
-from samlab.arguments import checked_arguments
 from samlab.errors import ImageError, InputError, counted
+from samlab.errors.arguments import checked_arguments
 from samlab.files import write_atomic
 from samlab.latent.cluster import (
     SAMPLE,

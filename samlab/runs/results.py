@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from samlab.arguments import checked_arguments
 from samlab.errors import FormatError, ImageError, InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.pictures import inside, is_remote, read_picture, unescaped_name
 from samlab.runs.disk import shards
 from samlab.runs.disk.shards import Shard

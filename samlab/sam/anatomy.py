@@ -19,8 +19,8 @@ from segment_anything.modeling.transformer import Attention
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from samlab.arguments import checked_arguments
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
 from samlab.sam import checkpoints
 from samlab.sam.fast import ImageEmbedding, PlainDecoder, open_decoder, prepare, run_block

@@ -10,8 +10,8 @@ import torch
 from segment_anything import sam_model_registry
 from segment_anything.modeling import Sam
 
-from samlab.arguments import checked_arguments
 from samlab.errors import CheckpointError
+from samlab.errors.arguments import checked_arguments
 from samlab.sam import checkpoints
 from samlab.sam.checkpoints import read_state, recognise, sha256
 from samlab.sam.device import DeviceLike, DtypeLike, check_dtype, pick_device, pick_dtype

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from samlab.arguments import checked_arguments
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.sam.fast import (
     Decoder,
     Frame,

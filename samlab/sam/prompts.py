@@ -14,8 +14,8 @@ from typing import Any, TypeAlias
 import torch
 from segment_anything.modeling import Sam
 
-from samlab.arguments import checked_arguments
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
 from samlab.sam.fast import ImageEmbedding, encode
 from samlab.sam.load import load_sam

@@ -12,8 +12,8 @@ import pandas as pd
 import pyarrow as pa
 
 from samlab import masks
-from samlab.arguments import checked_arguments, checked_class
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments, checked_class
 from samlab.masks import Rle
 from samlab.segments import tables
 from samlab.segments.labels import class_ids, one_numbering

@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from samlab import masks
-from samlab.arguments import checked_arguments
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
 from samlab.palette import class_colors, segment_colors
 from samlab.segments import Segments

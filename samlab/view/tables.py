@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from samlab.arguments import checked_arguments
+from samlab.errors.arguments import checked_arguments
 from samlab.latent.cluster import class_sizes
 from samlab.palette import hex_color
 from samlab.segments import Segments

@@ -69,7 +69,7 @@ def public() -> dict[str, Callable[..., Any]]:
         for name, thing in found.items()
         if name.rpartition(".")[2] not in INNER
         and getattr(thing, "__module__", "").startswith("samlab")
-        and thing.__module__ != "samlab.arguments"
+        and thing.__module__ != "samlab.errors.arguments"
         and (isinstance(thing, types.FunctionType) or name.rpartition(".")[2] in CLASSES)
     }
 

@@ -18,13 +18,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from samlab import worker as worker_module
 from samlab.errors import FormatError, InputError
 from samlab.reports.folder import find_pictures, write_reports
 from samlab.reports.index import Entry, index_page, link, read_entries, write_index
 from samlab.reports.making import report_worker, request_report
 from samlab.reports.page import outside_loads
 from samlab.reports.summary import MIME, read_summary
-from samlab.runs import worker as worker_module
 from tests.processes import is_running
 from tests.reports.test_notebook import GOOD, ROOT, write_notebook
 

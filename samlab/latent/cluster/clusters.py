@@ -12,8 +12,8 @@ from sklearn.cluster import HDBSCAN
 from sklearn.metrics import silhouette_samples
 from sklearn.metrics.pairwise import cosine_distances, euclidean_distances
 
-from samlab.arguments import checked_arguments
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.latent.cluster import blockwise as neighbourhoods
 from samlab.latent.cluster.eps import choose_eps, more_telling
 from samlab.latent.cluster.hierarchy import Hierarchy

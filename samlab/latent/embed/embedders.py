@@ -20,8 +20,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from samlab.arguments import checked_arguments
 from samlab.errors import InputError, require_extra
+from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
 from samlab.latent.embed.pooling import pool
 from samlab.segments import Segments

@@ -9,8 +9,8 @@ import numpy as np
 from scipy import sparse
 
 from samlab import masks
-from samlab.arguments import checked_arguments
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.latent.embed import patches
 from samlab.latent.vectors import vectors_of
 from samlab.segments import Segments

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from samlab.arguments import checked_arguments
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike
 from samlab.latent.embed.crops import Outside, square_crops
 from samlab.latent.embed.embedders import embed

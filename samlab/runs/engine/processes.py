@@ -21,7 +21,7 @@ from samlab.runs.disk.shards import Outcome
 from samlab.runs.engine.collect import RunError
 from samlab.runs.engine.job import Job
 from samlab.runs.engine.read_ahead import Loaded, load_picture
-from samlab.runs.worker import NotPrepared, Worker, WorkerDied
+from samlab.worker import NotPrepared, Worker, WorkerDied
 
 _RESTARTS = 3  # of the process of one device, before it is given up
 _BATCH = {"cpu": 1}  # pictures at once on a device; 8 elsewhere

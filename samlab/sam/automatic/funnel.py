@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from samlab.arguments import checked_arguments
+from samlab.errors.arguments import checked_arguments
 from samlab.sam.automatic.proposals import Candidates, Proposals
 
 

@@ -13,8 +13,8 @@ from segment_anything.modeling import Sam
 from segment_anything.utils.amg import build_all_layer_point_grids, generate_crop_boxes
 from tqdm.auto import tqdm
 
-from samlab.arguments import checked_arguments
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
 from samlab.sam.automatic.proposals import Candidates, Proposals
 from samlab.sam.automatic.search import Search, ask_in_batches

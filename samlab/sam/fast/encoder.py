@@ -33,8 +33,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms.functional import resize, to_pil_image
 
-from samlab.arguments import checked_arguments
 from samlab.errors import CheckpointError, SamlabWarning
+from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
 from samlab.sam.device import pick_dtype
 

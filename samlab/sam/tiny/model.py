@@ -22,8 +22,8 @@ from segment_anything.modeling import Sam
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from samlab.arguments import checked_arguments
 from samlab.errors import CheckpointError, InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.sam.tiny.decoder import TreeDecoder, TreePredictions
 from samlab.sam.tiny.net import (
     EMBEDDING_DIM,

@@ -13,8 +13,8 @@ import numpy as np
 import traitlets
 
 from samlab import masks
-from samlab.arguments import checked_arguments
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.formats.gather import WriteReport
 from samlab.formats.registry import export
 from samlab.segments import Segments

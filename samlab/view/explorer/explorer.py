@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import traitlets
 
-from samlab.arguments import checked_arguments
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
 from samlab.latent.cluster import auto_min_samples
 from samlab.latent.embed import ColourTexture, Embedder, PatchFeatures, embed, pool

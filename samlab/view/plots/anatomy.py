@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from samlab.arguments import checked_arguments
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
 from samlab.view.overlay import heat_overlay
 from samlab.view.plots.figure import (

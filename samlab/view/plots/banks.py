@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from samlab.arguments import checked_arguments
+from samlab.errors.arguments import checked_arguments
 from samlab.images import read_image
 from samlab.view.plots.figure import INK, MUTED, NotebookFigure, figure_style, heading, plain
 

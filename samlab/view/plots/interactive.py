@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from samlab import masks
-from samlab.arguments import checked_arguments
+from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
 from samlab.palette import hex_color
 from samlab.segments import Segments

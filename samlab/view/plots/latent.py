@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from samlab.arguments import checked_arguments
 from samlab.errors import InputError, counted
+from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
 from samlab.latent.embed import PatchFeatures
 from samlab.palette import class_colors, hex_color

@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from samlab.arguments import checked_arguments
 from samlab.errors import InputError, counted
+from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
 from samlab.palette import hex_color
 from samlab.segments import Segments

@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 from scipy.ndimage import binary_erosion
 
-from samlab.arguments import checked_arguments
+from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
 from samlab.segments import Segments
 from samlab.view.plots.figure import MUTED, NotebookFigure, figure_style, plain

@@ -11,8 +11,8 @@ import pandas as pd
 import traitlets
 from PIL import Image
 
-from samlab.arguments import checked_arguments
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
 from samlab.latent.embed import PatchFeatures
 from samlab.latent.similarity import nearest, similar, similarity

@@ -18,7 +18,7 @@ from samlab.runs.engine import processes
 from samlab.runs.engine.collect import RunError
 from samlab.runs.engine.processes import DeviceProcesses
 from samlab.runs.results import Run, open_run
-from samlab.runs.worker import Worker
+from samlab.worker import Worker
 from tests.runs.light import LightConfig, make_pictures, run_light, tables_of
 
 

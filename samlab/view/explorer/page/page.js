@@ -18,7 +18,7 @@ import { createTuning } from "./tuning.js";
 
 /** @import { Model } from "../../widget/types.d.ts" */
 /** @import { ExplorerPage, ExplorerPayload } from "../types.d.ts" */
-/** @import { ExplorerActions } from "../actions.js" */
+/** @import { ExplorerActions } from "./actions.js" */
 /** @import { ExplorerState } from "../state.js" */
 
 /**

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from samlab.runs.worker import NotPrepared, Worker, WorkerDied
+from samlab.worker import NotPrepared, Worker, WorkerDied
 from tests.processes import is_running
 
 WORK = """
@@ -99,7 +99,7 @@ SCRIPT = """
 import os, sys, time
 sys.path.insert(0, {folder!r})
 open({folder!r} + "/begun", "a").write("x")
-from samlab.runs.worker import Worker
+from samlab.worker import Worker
 import users_module
 worker = Worker(users_module.doubling, "here")
 worker.start()

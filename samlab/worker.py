@@ -19,7 +19,7 @@ from typing import IO, Any
 
 from samlab.errors import SamlabError
 
-_START = "import sys; sys.path[:] = sys.argv[1:]; from samlab.runs.worker import main; main()"
+_START = "import sys; sys.path[:] = sys.argv[1:]; from samlab.worker import main; main()"
 
 
 class NotPrepared(SamlabError, RuntimeError):

@@ -2,11 +2,11 @@
 //
 // The kernel is told afterwards; nothing waits for it.
 
-import { nearestStep } from "./sweep.js";
+import { nearestStep } from "../sweep.js";
 
-/** @import { Model } from "../widget/types.d.ts" */
-/** @import { ClusterSettings, ExplorerPage } from "./types.d.ts" */
-/** @import { ExplorerState } from "./state.js" */
+/** @import { Model } from "../../widget/types.d.ts" */
+/** @import { ClusterSettings, ExplorerPage } from "../types.d.ts" */
+/** @import { ExplorerState } from "../state.js" */
 /** @typedef {ReturnType<typeof createActions>} ExplorerActions */
 
 /**
