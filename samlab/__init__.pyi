@@ -28,6 +28,7 @@ from .latent.embed import embed as embed
 from .latent.embed import pool as pool
 from .latent.embed import search_text as search_text
 from .latent.embed import text_table as text_table
+from .latent.partition import partition as partition
 from .latent.projection import fit_projection as fit_projection
 from .latent.projection import project as project
 from .latent.similarity import heat_map as heat_map

@@ -77,6 +77,7 @@ class Segmenter:
     def from_features(self, image: np.ndarray, features: ImageEmbedding) -> Segments:
         """The same for a picture, uint8 (H, W, 3), that this model has encoded already."""
         from samlab.latent.embed import pool
+        from samlab.latent.partition import with_parents
         from samlab.sam.provenance import origin
 
         segments = self.generator.segments(image, features=features)
@@ -86,7 +87,7 @@ class Segmenter:
         for embedder in self._embedders:
             segments = segments.with_embedding(embedder.name, embedder(image, segments))
         about = {**origin(self.sam), **segments.provenance, "pooling": self.how}
-        return replace(segments, provenance=about)
+        return replace(with_parents(segments), provenance=about)
 
 
 def _no_options() -> dict[str, Any]:
