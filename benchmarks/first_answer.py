@@ -306,7 +306,9 @@ def main() -> None:
             ours, theirs = (covering(x, photo.truths) for x in (index, greedy_regions(segments)))
             found.append((ours, theirs, len(whole)))
         ours, theirs, count = np.mean(found, axis=0)
-        print(f"\nCovering, {len(found)} photos of BSDS500 val: {ours:.3f} with {count:.0f} regions")
+        print(
+            f"\nCovering, {len(found)} photos of BSDS500 val: {ours:.3f} with {count:.0f} regions"
+        )
         print(f"of a greedy choice: {theirs:.3f}")
 
 

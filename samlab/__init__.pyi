@@ -23,6 +23,7 @@ from .images import read_image as read_image
 from .latent.cluster import Clustering as Clustering
 from .latent.cluster import cluster as cluster
 from .latent.cluster import cluster_table as cluster_table
+from .latent.cluster import ladder as ladder
 from .latent.cluster import sweep as sweep
 from .latent.embed import embed as embed
 from .latent.embed import pool as pool

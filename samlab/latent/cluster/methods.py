@@ -1,7 +1,8 @@
-"""HDBSCAN (Campello et al. 2013; McInnes and Healy 2017) on a hierarchy that is there already.
+"""Methods beside DBSCAN and Ward: HDBSCAN, k-means and Leiden.
 
-Not scikit-learn's: up to 1.9 its `cluster_selection_epsilon` above 0 fails with NumPy 2.4. Labels
-are the same, and in the same order.
+HDBSCAN (Campello et al. 2013; McInnes and Healy 2017) stands on the hierarchy that is there
+already. It is not scikit-learn's, whose `cluster_selection_epsilon` above 0 fails with NumPy 2.4;
+the classes are the same, in the order of their first members, as those of DBSCAN.
 """
 
 from __future__ import annotations
@@ -9,8 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from sklearn.cluster import KMeans
+from sklearn.neighbors import kneighbors_graph
 
+from samlab.errors import require_extra
 from samlab.latent.cluster.hierarchy import Hierarchy
+
+NEIGHBOURS = 15
+"""Nearest neighbours that each segment is linked to, as in UMAP and scanpy."""
 
 
 @dataclass
@@ -47,7 +54,10 @@ def hdbscan(tree: Hierarchy, least: int, eps: float = 0.0) -> np.ndarray:
     for cluster in range(1, len(number)):  # what lies in a chosen one belongs to it
         if number[cluster] < 0:
             number[cluster] = number[found.parent[cluster]]
-    return number[found.points]
+    labels = number[found.points]
+    _, first, place = np.unique(labels[labels >= 0], return_index=True, return_inverse=True)
+    labels[labels >= 0] = np.argsort(np.argsort(first))[place]
+    return labels
 
 
 def _condense(links: np.ndarray, n: int, least: int) -> _Condensed:
@@ -124,3 +134,27 @@ def _not_below(found: _Condensed, chosen: np.ndarray, eps: float) -> np.ndarray:
             here = found.parent[here]
         kept[here] = True
     return np.flatnonzero(_outermost(kept, np.array(found.parent)))
+
+
+def k_means(points: np.ndarray, areas: np.ndarray, count: int) -> np.ndarray:
+    """Labels int64 (N,) of k-means, the best of ten starts; weighted by the root of area."""
+    model = KMeans(min(count, len(points)), n_init=10, random_state=0)
+    return np.asarray(model.fit(points, sample_weight=np.sqrt(areas)).labels_, np.int64)
+
+
+def leiden(points: np.ndarray) -> np.ndarray:
+    """Labels int64 (N,) of the communities with the largest modularity of the graph of nearest
+    neighbours (Traag et al., "From Louvain to Leiden", 2019)."""
+    for module in ("igraph", "leidenalg"):
+        require_extra(module, "graph", "method='leiden'")
+    import igraph
+    import leidenalg
+
+    n = len(points)
+    if n < 2:
+        return np.zeros(n, np.int64)
+    linked = kneighbors_graph(points, min(NEIGHBOURS, n - 1)).tocoo()
+    graph = igraph.Graph(n, list(zip(linked.row.tolist(), linked.col.tolist(), strict=True)))
+    graph.simplify()
+    found = leidenalg.find_partition(graph, leidenalg.ModularityVertexPartition, seed=0)
+    return np.asarray(found.membership, np.int64)
