@@ -20,6 +20,9 @@ import numpy as np
 LEAST = 0.04
 """Joins below this share of the last one's cost are all the same: within a class."""
 
+MOST_CLASSES = 16
+"""More classes than a person keeps apart are not offered as the first answer."""
+
 
 class Merging:
     """All clusterings of N regions that Ward's tree holds.
@@ -75,7 +78,7 @@ class Merging:
 
     @cached_property
     def stable(self) -> int:
-        """Number of the classes that last; see the module."""
+        """Number of the classes that last, at most `MOST_CLASSES`; see the module."""
         n = len(self)
         if n < 2 or not self.heights.any():
             return min(n, 1)
@@ -91,7 +94,7 @@ class Merging:
         for k, pair in enumerate(self.pairs):
             if best[pair].sum() > mass[n + k]:
                 best[n + k], count[n + k] = best[pair].sum(), count[pair].sum()
-        return int(count[-1])
+        return min(int(count[-1]), MOST_CLASSES)
 
 
 def _ward(squared: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,8 @@ from samlab.errors import require_extra
 from samlab.latent.cluster.hierarchy import Hierarchy
 
 NEIGHBOURS = 15
-"""Nearest neighbours that each segment is linked to, as in UMAP and scanpy."""
+"""At most so many nearest neighbours is each segment linked to, as in UMAP; in small tables the
+root of their number, at least 3."""
 
 
 @dataclass
@@ -153,7 +154,8 @@ def leiden(points: np.ndarray) -> np.ndarray:
     n = len(points)
     if n < 2:
         return np.zeros(n, np.int64)
-    linked = kneighbors_graph(points, min(NEIGHBOURS, n - 1)).tocoo()
+    neighbours = int(np.clip(round(np.sqrt(n)), 3, NEIGHBOURS))
+    linked = kneighbors_graph(points, min(neighbours, n - 1)).tocoo()
     graph = igraph.Graph(n, list(zip(linked.row.tolist(), linked.col.tolist(), strict=True)))
     graph.simplify()
     found = leidenalg.find_partition(graph, leidenalg.ModularityVertexPartition, seed=0)
