@@ -91,13 +91,46 @@ def coordinates(rle: Rle) -> tuple[np.ndarray, np.ndarray]:
         >>> [found.tolist() for found in coordinates(encode(np.eye(2, dtype=bool)))]
         [[0, 1], [0, 1]]
     """
-    ends = np.cumsum(_run_lengths([_to_bytes([rle])[0]["counts"]])[0])
-    starts, stops = ends[: len(ends) // 2 * 2 : 2], ends[1::2]
+    found = turns([rle])[0]
+    starts, stops = found[::2], found[1::2]
     lengths = stops - starts
     # Each run counts on from its start.
     at = np.arange(lengths.sum()) + np.repeat(starts - np.cumsum(lengths) + lengths, lengths)
     columns, rows = np.divmod(at, rle["size"][0])
     return rows, columns
+
+
+def turns(rles: Sequence[Rle]) -> list[np.ndarray]:
+    """Where each of N masks turns on, off, on, off ... column by column; N of int64 (2 K,).
+
+    Example:
+        >>> turns([encode(np.eye(2, dtype=bool))])[0].tolist()
+        [0, 1, 3, 4]
+    """
+    found = []
+    texts = [rle["counts"] for rle in _to_bytes(rles)]
+    for start in range(0, len(texts), _GROUP):
+        runs, starts = _run_lengths(texts[start : start + _GROUP])
+        ends = np.cumsum(runs)
+        before = ends[starts] - runs[starts]
+        stops = np.append(starts[1:], len(runs)).tolist()
+        for first, stop, shift in zip(starts.tolist(), stops, before.tolist(), strict=True):
+            found.append(ends[first : stop - (stop - first) % 2] - shift)
+    return found
+
+
+def from_stretches(image_size: tuple[int, int], starts: np.ndarray, ends: np.ndarray) -> Rle:
+    """The mask of K stretches of pixels, column by column, half-open, ascending and disjoint.
+
+    The inverse of `turns`, whose even and odd values are starts and ends.
+
+    Example:
+        >>> from_stretches((2, 2), np.array([1]), np.array([4]))
+        {'size': [2, 2], 'counts': '13'}
+    """
+    pixels = image_size[0] * image_size[1]
+    places = np.stack([starts, ends], axis=1).ravel().astype(np.int64)
+    return _of_runs(image_size, np.diff(places, prepend=0, append=pixels))
 
 
 @checked_arguments

@@ -197,7 +197,8 @@ def write_coco(
 
     Category ids count from 1, in the order of the labels; boxes are XYWH of the half-open box;
     `iscrowd` is 0. Where the model's own scores are known, they go along as `score` (the predicted
-    IoU) and `stability_score`.
+    IoU) and `stability_score`; so do `level` (0 whole, 1 part, 2 sub-part) and `parent`, the id of
+    the annotation that holds this one.
 
     Args:
         segments: Of one or several pictures; see `samlab.export`.
@@ -230,9 +231,10 @@ def write_coco(
     annotations: list[dict[str, Any]] = []
     kept: list[float] = []
     for number, picture in enumerate(gathered.pictures, 1):
+        first = len(annotations) + 1
         for i in range(len(picture.segments)):
             shape, share = _shape(picture, i, masks, tolerance)
-            entry = {"id": len(annotations) + 1, "image_id": number, **_facts(picture, i)}
+            entry = {"id": first + i, "image_id": number, **_facts(picture, i, first)}
             annotations.append({**entry, "segmentation": shape})
             kept.append(share)
     content = {
@@ -252,8 +254,8 @@ def write_coco(
     return report(written, gathered, np.array(kept))
 
 
-def _facts(picture: GatheredPicture, i: int) -> dict[str, Any]:
-    """Everything of an annotation but its shape."""
+def _facts(picture: GatheredPicture, i: int, first: int) -> dict[str, Any]:
+    """Everything of an annotation but its shape; `first` is the id of its picture's first one."""
     segments = picture.segments
     x0, y0, x1, y1 = segments.boxes[i].tolist()
     facts = {
@@ -267,6 +269,9 @@ def _facts(picture: GatheredPicture, i: int) -> dict[str, Any]:
         value = float(np.asarray(values)[i])
         if np.isfinite(value):
             facts[name] = round(value, 6)
+    for name, number in (("level", segments.level[i]), ("parent", segments.parent[i])):
+        if number >= 0:
+            facts[name] = int(number) + (first if name == "parent" else 0)
     return facts
 
 

@@ -80,6 +80,7 @@ class Segmenter:
         import torch
 
         from samlab.latent.embed import pool
+        from samlab.latent.partition import with_parents
         from samlab.sam.provenance import origin
 
         segments = self.generator.segments(image, features=features)
@@ -91,7 +92,7 @@ class Segmenter:
         # Sums of floating-point numbers depend on how many threads share them.
         threads = torch.get_num_threads()
         about = {**origin(self.sam), **segments.provenance, "pooling": self.how, "threads": threads}
-        return replace(segments, provenance=about)
+        return replace(with_parents(segments), provenance=about)
 
 
 def _no_options() -> dict[str, Any]:

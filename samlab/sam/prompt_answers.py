@@ -172,14 +172,15 @@ def _answer(
         stability.append(masks.stability)
         if want_logits:
             kept.append(low.float().cpu().numpy())
+    prompt, output = index.cpu().numpy().T
     segments = Segments(
         rles=rles,
         predicted_iou=found.iou[index[:, 0], index[:, 1]].float().cpu().numpy(),
         stability_score=np.concatenate(stability),
+        level=2 - output if found.iou.shape[1] == 3 else np.full(len(output), -1),
         image_size=features.image_size,
     )
     tokens = found.tokens(index) if want_tokens else None
-    prompt, output = index.cpu().numpy().T
     return Answers(
         segments,
         prompt,

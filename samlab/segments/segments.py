@@ -24,7 +24,8 @@ from samlab.segments.sources import one_picture_each, renamed
 _DERIVED: Any = None
 _INT32 = np.iinfo(np.int32)
 _COLUMNS = (
-    "boxes", "areas", "predicted_iou", "stability_score", "points", "labels", "image_ids",
+    "boxes", "areas", "predicted_iou", "stability_score", "points", "labels", "level", "parent",
+    "image_ids",
 )  # fmt: skip
 
 
@@ -56,6 +57,11 @@ class Segments:
         image_id: Name of the picture; `image_ids` tells it per segment after `concat`.
         class_names: label -> name, where a person named classes.
         provenance: Weights' SHA-256, parameters, versions.
+        level: int64 (N,), which of a prompt's answers each mask was: 0 the whole, 1 a part, 2 a
+            sub-part; -1 is unknown.
+        parent: int64 (N,), the row of the smallest segment that each one lies in; -1 where there is
+            none, or nobody looked (`samlab.latent.partition.parents` does). Selecting rows
+            renumbers it: where the parent is left out, its own parent follows.
     """
 
     rles: Sequence[Rle] = ()
@@ -72,6 +78,8 @@ class Segments:
     image_ids: np.ndarray = _DERIVED
     class_names: Mapping[int, str] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    level: np.ndarray = _DERIVED
+    parent: np.ndarray = _DERIVED
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rles", masks.checked(self.rles))
@@ -94,6 +102,8 @@ class Segments:
             "stability_score": (np.nan, (n,), np.float32),
             "points": (np.nan, (n, 2), np.float32),
             "labels": (-1, (n,), np.int64),
+            "level": (-1, (n,), np.int64),
+            "parent": (-1, (n,), np.int64),
             "image_ids": (self.image_id, (n,), object),
         }
         if self.labels is not None:
@@ -102,6 +112,11 @@ class Segments:
             given = getattr(self, name)
             value = np.full(shape, fill, dtype) if given is None else given
             self._set(name, value, shape, dtype)
+        if n and not -1 <= self.parent.min() <= self.parent.max() < n:
+            raise InputError(
+                f"Expected parents to be rows from 0 to {n - 1}, or -1 for none; got "
+                f"{self.parent.min()} to {self.parent.max()}."
+            )
         pictures = set(self.image_ids.tolist())
         if not self.image_id and len(pictures) == 1:
             object.__setattr__(self, "image_id", str(pictures.pop()))
@@ -160,6 +175,7 @@ class Segments:
         """Select by slice, boolean mask (N,), or integer ids; always returns Segments."""
         ids = self._ids(index)
         columns = {name: getattr(self, name)[ids] for name in _COLUMNS}
+        columns["parent"] = _nearest_kept(self.parent, ids)
         return replace(
             self,
             rles=tuple(self.rles[i] for i in ids),
@@ -315,6 +331,8 @@ class Segments:
         columns = {
             name: np.concatenate([getattr(part, name) for part in full]) for name in _COLUMNS
         }
+        starts = np.repeat(np.cumsum([0, *map(len, full[:-1])]), [len(part) for part in full])
+        columns["parent"] = np.where(columns["parent"] < 0, -1, columns["parent"] + starts)
         return cls(
             rles=[rle for part in full for rle in part.rles],
             embeddings={k: np.concatenate([p.embeddings[k] for p in full]) for k in shared},
@@ -348,7 +366,7 @@ class Segments:
 
         Args:
             records: Dicts with "segmentation" (binary mask, uncompressed or COCO RLE) and
-                optionally "predicted_iou", "stability_score", "point_coords".
+                optionally "predicted_iou", "stability_score", "point_coords", "level", "parent".
             image_size: (H, W); needed only when `records` is empty.
             image_id: Name of the picture.
         """
@@ -383,6 +401,19 @@ class Segments:
     def from_parquet(cls, path: str | Path) -> Segments:
         """Read a file written by `to_parquet`."""
         return cls.from_arrow(tables.read_parquet(path))
+
+
+def _nearest_kept(parent: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """The column `parent` of the rows `ids`, in their numbers: the nearest forebear among them."""
+    place = np.full(len(parent) + 1, -1, np.int64)
+    place[ids[::-1]] = np.arange(len(ids))[::-1]  # of a row taken twice, the first
+    above = parent[ids]
+    for _ in range(len(parent)):
+        gone = (above >= 0) & (place[above] < 0)
+        if not gone.any():
+            break
+        above = np.where(gone, parent[above], above)
+    return np.where(above >= 0, place[above], -1)
 
 
 def _frozen(array: np.ndarray) -> np.ndarray:

@@ -50,6 +50,10 @@ class SegmentColumns(Protocol):
     @property
     def labels(self) -> np.ndarray: ...
     @property
+    def level(self) -> np.ndarray: ...
+    @property
+    def parent(self) -> np.ndarray: ...
+    @property
     def image_ids(self) -> np.ndarray: ...
     @property
     def embeddings(self) -> Mapping[str, np.ndarray]: ...
@@ -79,6 +83,11 @@ def to_records(segments: SegmentColumns) -> list[dict[str, Any]]:
         segments.stability_score.tolist(),
         strict=True,
     )
+    known = {
+        name: values.tolist()
+        for name, values in (("level", segments.level), ("parent", segments.parent))
+        if (values >= 0).any()
+    }
     return [
         {
             "segmentation": dict(rle),
@@ -88,8 +97,9 @@ def to_records(segments: SegmentColumns) -> list[dict[str, Any]]:
             "point_coords": [point],
             "stability_score": stability,
             "crop_box": [0, 0, width, height],
+            **{name: values[i] for name, values in known.items()},
         }
-        for rle, area, (x0, y0, x1, y1), iou, point, stability in columns
+        for i, (rle, area, (x0, y0, x1, y1), iou, point, stability) in enumerate(columns)
     ]
 
 
@@ -114,6 +124,8 @@ def record_columns(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "predicted_iou": np.array([r.get("predicted_iou", np.nan) for r in records]),
         "stability_score": np.array([r.get("stability_score", np.nan) for r in records]),
         "points": np.array([r.get("point_coords", nowhere)[0] for r in records]),
+        "level": np.array([r.get("level", -1) for r in records]),
+        "parent": np.array([r.get("parent", -1) for r in records]),
     }
 
 
@@ -135,14 +147,21 @@ def to_pandas(segments: SegmentColumns) -> pd.DataFrame:
             "stability_score": segments.stability_score,
             "point_x": points[:, 0],
             "point_y": points[:, 1],
+            "level": segments.level,
+            "parent": segments.parent,
             **{f"{_SCORE}{k}": v for k, v in segments.scores.items() if v.ndim == 1},
         }
     )
 
 
 def to_arrow(segments: SegmentColumns) -> pa.Table:
-    """The whole table, masks and vectors included, as Arrow columns."""
-    table = pa.Table.from_pandas(to_pandas(segments), preserve_index=False)
+    """The whole table, masks and vectors included, as Arrow columns.
+
+    `parent` counts from the first row of its picture there, so that tables of pictures can be put
+    one below the other.
+    """
+    frame = to_pandas(segments).assign(parent=_within_pictures(segments))
+    table = pa.Table.from_pandas(frame, preserve_index=False)
     for column, values in (
         ("mask_height", [rle["size"][0] for rle in segments.rles]),
         ("mask_width", [rle["size"][1] for rle in segments.rles]),
@@ -189,6 +208,7 @@ def arrow_columns(table: pa.Table) -> dict[str, Any]:
         "stability_score": columns["stability_score"],
         "points": np.stack([columns["point_x"], columns["point_y"]], axis=1),
         "labels": columns["label"],
+        **_nesting(table),
         "embeddings": _numbers(table, _EMBEDDING),
         "scores": _numbers(table, _SCORE),
         "image_size": (meta["image_size"][0], meta["image_size"][1]),
@@ -197,6 +217,31 @@ def arrow_columns(table: pa.Table) -> dict[str, Any]:
         "class_names": {int(k): v for k, v in meta["class_names"].items()},
         "provenance": meta["provenance"],
     }
+
+
+def _within_pictures(segments: SegmentColumns) -> np.ndarray:
+    """The column `parent`, each counted from the first row of its picture."""
+    place = pd.Series(segments.image_ids).groupby(segments.image_ids).cumcount().to_numpy()
+    parent = segments.parent
+    return np.where(parent >= 0, np.append(place, -1)[parent], -1)
+
+
+def _nesting(table: pa.Table) -> dict[str, np.ndarray]:
+    """`level` and `parent`; unknown where the file is older than they are."""
+    found = {
+        name: table[name].fill_null(-1).to_numpy(zero_copy_only=False)
+        for name in ("level", "parent")
+        if name in table.column_names
+    }
+    if "parent" in found:
+        pictures = pd.Series(table["image_id"].to_pylist(), dtype=object)
+        rows = pd.Series(
+            np.arange(len(pictures)),
+            pd.MultiIndex.from_arrays([pictures, pictures.groupby(pictures).cumcount()]),
+        )
+        wanted = pd.MultiIndex.from_arrays([pictures, found["parent"]])
+        found["parent"] = rows.reindex(wanted).fillna(-1).to_numpy(np.int64)
+    return found
 
 
 def _numbers(table: pa.Table, prefix: str) -> dict[str, np.ndarray]:

@@ -34,6 +34,7 @@ class Candidates:
         crops: int64 (n,), index into crop_boxes.
         ids: int64 (n,), a number that stays with a candidate when some are chosen.
         tokens: float32 (n, C) mask tokens, or (n, 0) where the model has none.
+        levels: int64 (n,), 0 whole, 1 part, 2 sub-part, -1 unknown; see `search.mask_level`.
         crop_boxes: The crops that were searched, XYXY half-open.
         image_size: (H, W).
     """
@@ -47,6 +48,7 @@ class Candidates:
     crops: np.ndarray
     ids: np.ndarray
     tokens: np.ndarray
+    levels: np.ndarray
     crop_boxes: Sequence[tuple[int, int, int, int]]
     image_size: tuple[int, int]
 
@@ -157,6 +159,7 @@ class Candidates:
             predicted_iou=self.iou,
             stability_score=self.stability,
             points=self.points.astype(np.float32),
+            level=self.levels,
             embeddings=vectors,
             image_size=self.image_size,
             image_id=image_id,
@@ -164,7 +167,7 @@ class Candidates:
         )
 
 
-_COLUMNS = ("boxes", "areas", "iou", "stability", "points", "crops", "ids", "tokens")
+_COLUMNS = ("boxes", "areas", "iou", "stability", "points", "crops", "ids", "tokens", "levels")
 
 
 def _nms(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> np.ndarray:

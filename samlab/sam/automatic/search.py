@@ -68,6 +68,7 @@ class Search:
         index = torch.nonzero(passed)
         entries = self._masks(answer, index)
         scores = answer.iou[passed].cpu().numpy()
+        places, outputs = index[:, 1].tolist(), answer.iou.shape[1]
         tokens = answer.tokens(index) if self.keep_tokens else None
         vectors = None if tokens is None else tokens.float().cpu().numpy()
         for i, (prompt, entry) in enumerate(zip(index[:, 0].tolist(), entries, strict=True)):
@@ -78,6 +79,7 @@ class Search:
                         "iou": scores[i],
                         "point": int(ids[prompt]),
                         "at": points[ids[prompt]],
+                        "level": mask_level(places[i], outputs),
                         "token": () if vectors is None else vectors[i],
                     }
                 )
@@ -157,9 +159,19 @@ class Search:
             crops=np.full(n, crop, np.int64),
             ids=np.arange(n),
             tokens=column("token", np.float32, width),
+            levels=column("level", np.int64),
             crop_boxes=crop_boxes,
             image_size=self.image_size,
         )
+
+
+def mask_level(place: int, outputs: int) -> int:
+    """0 for a whole, 1 for a part, 2 for a sub-part; -1 where a prompt has not three answers.
+
+    SAM answers an ambiguous point with three masks (arXiv:2304.02643, section 3), and its decoder
+    gives them from the smallest thing to the largest.
+    """
+    return 2 - place if outputs == 3 else -1
 
 
 def _near_crop_edge(

@@ -16,7 +16,7 @@ from PIL import Image
 
 from samlab import Segments, masks, palette
 from samlab.errors import InputError, SamlabError
-from samlab.latent.cluster.clusters import Clustering, Sweep
+from samlab.latent.cluster.results import Clustering, Sweep
 from samlab.view import overlay, tables
 from samlab.view.plots import interactive
 from samlab.view.plots import latent as latent_plots
