@@ -25,9 +25,9 @@ print(peak() - before)
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak as Linux counts it")
 @pytest.mark.parametrize("method", ["dbscan", "hdbscan"])
 def test_clustering_takes_no_more_memory_than_it_may(method) -> None:
-    from samlab.latent.cluster.clusters import _matrix_bytes
+    from samlab.latent.cluster.distances import matrix_bytes
 
-    allowed = _matrix_bytes(2400)
+    allowed = matrix_bytes(2400)
     script = PEAK.format(method=method, allowed=allowed)
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True

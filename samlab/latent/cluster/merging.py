@@ -105,7 +105,7 @@ def _ward(squared: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndar
     cost = squared * (weight[:, None] * weight / (weight[:, None] + weight))
     np.fill_diagonal(cost, np.inf)
     alive = np.ones(n, bool)
-    joined: list[tuple[int, int]] = []
+    joined: list[tuple[int, int, float]] = []
     chain = [0]
     while len(joined) < n - 1:
         if not chain:
