@@ -12,6 +12,7 @@ from sklearn.utils.extmath import randomized_svd
 
 from samlab import masks
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.latent.partition import consensus
 from samlab.latent.partition.arrangement import Arrangement, arrange
 from samlab.segments import Segments
@@ -31,6 +32,7 @@ MOST_CELLS = 3000
 picture), segments are kept greedily: the best score first, if at most half is covered already."""
 
 
+@checked_arguments
 def partition(segments: Segments, *, unassigned: Literal["keep", "nearest"] = "keep") -> Segments:
     """Choose disjoint regions that stand for all the segments, each pixel in one at most.
 
