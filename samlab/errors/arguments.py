@@ -77,8 +77,10 @@ def checked_class(cls: C) -> C:
 def check(value: Any, hint: Any, name: str, function: Callable[..., Any]) -> None:
     """Raise InputError unless a value fits a type hint."""
     if not _fits(value, hint):
+        hint_of_list = f" Write [{value!r:.60}]." if _fits([value], hint) else ""
         raise InputError(
             f"Expected {name} of {_name(function)} to be {describe(hint)}, got {shown(value)}."
+            f"{hint_of_list}"
         )
     if isinstance(value, (str, os.PathLike)) and _is_path(hint) and not _can_be_file(value):
         raise InputError(

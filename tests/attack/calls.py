@@ -23,7 +23,7 @@ from samlab.sam.prompt_checks import Prompts
 NAMESPACES = ("anatomy", "bank", "embedders", "metrics", "plot", "read", "reports", "view", "masks")
 CLASSES = ("MaskGenerator", "MemoryBank", "Segments", "TextEmbedder", "TransformersEmbedder")
 #: Made for samlab's own rooms: they take what was checked already, or answer without arguments.
-INNER = ("trusted", "sound", "class_table_html", "facts_html")
+INNER = ("trusted", "sound", "class_table_html", "summary_html", "class_cards_html")
 
 
 CLASSES_OF = {

@@ -27,7 +27,9 @@ def faults(calls: list[Call]) -> list[str]:
                 warnings.simplefilter("ignore")
                 call()
         except SamlabError as error:
-            if call.kind and call.wrong not in str(error):
+            # A path that names nothing is shown itself: "No picture at 'wrong'".
+            shown = isinstance(call.value, str) and f"'{call.value}'" in str(error)
+            if call.kind and call.wrong not in str(error) and not shown:
                 found.append(f"{call}: does not name it: {error}")
         except Exception as error:  # noqa: BLE001
             found.append(f"{call}: {type(error).__name__}: {error!s:.200}")
