@@ -181,7 +181,7 @@ def _told(path: Path, size: int = 0) -> Iterator[None]:
             reason += f" ('{where}')"
         room = f" {size:,} bytes are needed{_free(path.parent)};" if size else ""
         raise StorageError(
-            f"Could not write '{path}': {reason}.{room} nothing was half-written; make room there, "
+            f"Could not write '{path}': {reason}.{room} nothing was half-written. Make room there, "
             "or choose a folder that can be written."
         ) from error
 

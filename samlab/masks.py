@@ -100,6 +100,7 @@ def coordinates(rle: Rle) -> tuple[np.ndarray, np.ndarray]:
     return rows, columns
 
 
+@checked_arguments
 def turns(rles: Sequence[Rle]) -> list[np.ndarray]:
     """Where each of N masks turns on, off, on, off ... column by column; N of int64 (2 K,).
 
@@ -119,6 +120,7 @@ def turns(rles: Sequence[Rle]) -> list[np.ndarray]:
     return found
 
 
+@checked_arguments
 def from_stretches(image_size: tuple[int, int], starts: np.ndarray, ends: np.ndarray) -> Rle:
     """The mask of K stretches of pixels, column by column, half-open, ascending and disjoint.
 

@@ -290,7 +290,9 @@ def from_parquet_bytes(data: bytes, name: str, advice: str = "") -> pa.Table:
 def read_parquet(path: str | Path) -> pa.Table:
     """Read one file; FormatError where it is missing, no Parquet file, or not as it was written."""
     try:
-        table = pq.read_table(path, page_checksum_verification=True)
+        # One open file: by its path Arrow would open it twice, and it may be replaced between.
+        with open(path, "rb") as file:
+            table = pq.read_table(file, page_checksum_verification=True)
     except FileNotFoundError:
         raise FormatError(f"No segments at '{path}': the file does not exist.") from None
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:

@@ -77,7 +77,9 @@ NOTHING = Clustering(
 )  # fmt: skip
 GRID = np.zeros((5, 64, 64), np.float32)
 GRID[0, :22], GRID[1, 22:43], GRID[2, 43:] = 1, 2, 1e6  # three things, the last one in the padding
-PATCHES = SimpleNamespace(grid=lambda: GRID, input_size=(683, 1024), img_size=1024)
+PATCHES = SimpleNamespace(
+    grid=lambda: GRID, input_size=(683, 1024), image_size=(683, 1024), img_size=1024
+)
 SWEEP = Sweep(np.array([0.2, 0.01]), np.array([[0, 0, 0], [0, 1, -1]]), 2)
 
 
