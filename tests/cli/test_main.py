@@ -114,7 +114,7 @@ def test_segment_writes_a_table_and_two_pictures(tmp_path, photo, model):
 def test_segment_into_a_file_is_refused_by_name(tmp_path, photo, model):
     done = runner.invoke(app, ["segment", str(photo), "-o", str(photo)])
     assert done.exit_code == 1
-    assert f"Could not write '{photo}" in done.stderr
+    assert f"Expected the name of a folder, got the file '{photo}" in done.stderr
 
 
 def test_report_passes_typed_parameters(tmp_path, photo, monkeypatch):
