@@ -39,7 +39,7 @@ def checked_arguments(function: Callable[P, R]) -> Callable[P, R]:
     """Refuse arguments of the wrong kind and unknown names with an InputError.
 
     What an annotation cannot tell (Any, arrays' shapes) is not looked at, nor are defaults. NaN is
-    no number here: there is no argument of samlab that it would mean anything for.
+    no number here, but for `eps`, which is NaN where a clustering has no radius.
 
     Example:
         >>> @checked_arguments
@@ -61,6 +61,8 @@ def checked_arguments(function: Callable[P, R]) -> Callable[P, R]:
         hints = _hints(function)
         for name, value in given.items():
             hint = hints.get(name)
+            if name == "eps" and isinstance(value, float) and math.isnan(value):
+                continue  # what a Clustering without a radius has; the functions know what it means
             if hint is not None and value is not signature.parameters[name].default:
                 check(value, hint, name, function)
         return function(*args, **kwargs)

@@ -68,7 +68,6 @@ def public() -> dict[str, Callable[..., Any]]:
         name: thing
         for name, thing in found.items()
         if name.rpartition(".")[2] not in INNER
-        and name != "plot.sweep"  # takes NaN for eps: an HDBSCAN has none
         and getattr(thing, "__module__", "").startswith("samlab")
         and thing.__module__ != "samlab.errors.arguments"
         and (isinstance(thing, types.FunctionType) or name.rpartition(".")[2] in CLASSES)

@@ -120,6 +120,7 @@ def plot_k_distances(clustering: Clustering, *, ax: Axes | None = None) -> Figur
     return figure
 
 
+@checked_arguments
 def plot_sweep(
     sweep: Sweep, *, eps: float | None = None, ax: Sequence[Axes] | None = None
 ) -> Figure:
