@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 import warnings
@@ -148,6 +149,7 @@ def test_flipped_bits_in_every_reader(reader, bench) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif("SAMLAB_FUZZ" not in os.environ, reason="takes an hour: SAMLAB_FUZZ=1")
 @pytest.mark.parametrize("reader", READERS)
 def test_10_000_flips_in_every_reader(reader, bench) -> None:
     for seed in range(10_000):
@@ -185,6 +187,7 @@ def test_any_value_at_any_place_of_json(reader, bench) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif("SAMLAB_FUZZ" not in os.environ, reason="takes an hour: SAMLAB_FUZZ=1")
 @pytest.mark.parametrize("reader", ["coco", "bdd100k", "sa1b"])
 def test_10_000_values_at_any_place_of_json(reader, bench) -> None:
     @settings(max_examples=10_000, deadline=None, suppress_health_check=quiet)

@@ -140,5 +140,5 @@ def test_bad_input_is_named():
     with pytest.raises(InputError, match=r"1 row\(s\) \(row ids 2\) are all zeros"):
         similar(np.ones(6), stored)
     stored[2] = np.inf
-    with pytest.raises(InputError, match=r"1 contain NaN or infinity \(rows 2\)"):
+    with pytest.raises(InputError, match=r"1 row\(s\) \(row ids 2\) contain NaN or infinity"):
         similar(np.ones(6), stored)

@@ -75,6 +75,8 @@ def pictures(tmp_path) -> Path:
 
 
 def setup_for(out: Path) -> WorkerSetup:
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "run.json").write_text("{}")  # a worker writes nowhere but into a run
     return WorkerSetup(str(out), LightConfig(), dict(SETTINGS), None, None, None, 2)
 
 
