@@ -19,6 +19,7 @@ from scipy import ndimage
 from samlab import masks
 from samlab.errors import InputError
 from samlab.errors.arguments import checked_arguments
+from samlab.errors.ranges import Count, Seed
 from samlab.files import write_atomic
 
 __all__ = ["CLASSES", "SampleSet", "write_sample_set"]
@@ -48,7 +49,7 @@ class SampleSet:
 
 
 @checked_arguments
-def write_sample_set(folder: str | Path, pictures: int = 12, *, seed: int = 0) -> SampleSet:
+def write_sample_set(folder: str | Path, pictures: Count = 12, *, seed: Seed = 0) -> SampleSet:
     """Make pictures with labels; the same seed makes the same ones.
 
     Args:

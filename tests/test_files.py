@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from samlab.errors import InputError, StorageError
 from samlab import files
+from samlab.errors import InputError, StorageError
 from samlab.files import (
     atomic_file,
     atomic_folder,
@@ -172,13 +172,15 @@ def test_what_a_killed_process_left_goes_and_what_is_in_use_stays(tmp_path, monk
     )
     killed = subprocess.run([sys.executable, "-c", code], check=False)
     (left,) = tmp_path.iterdir()
-    assert killed.returncode == -9 and (left / "large").exists()
+    assert killed.returncode == -9
+    assert (left / "large").exists()
     other = tmp_path / "samlab-test-of-somebody-else"
     other.mkdir()
     monkeypatch.setattr(files, "_AGE", -1)
     with scratch_folder("test") as first:
         assert not left.exists()
         with scratch_folder("test") as second:
-            assert first.exists() and first != second
+            assert first.exists()
+            assert first != second
         assert not second.exists()
     assert [path.name for path in tmp_path.iterdir()] == [other.name]

@@ -120,8 +120,9 @@ def report_parameters(notebook: str | os.PathLike[str] | None = None) -> dict[st
     import papermill
 
     source = Path(notebook) if notebook is not None else report_notebook()
-    if not source.exists():
-        raise InputError(f"No notebook at '{source}': the file does not exist. Check the path.")
+    if not source.is_file():
+        what = "it is a folder" if source.is_dir() else "the file does not exist"
+        raise InputError(f"No notebook at '{source}': {what}. Check the path.")
     try:
         found = papermill.inspect_notebook(str(source))
     except ValueError as error:
