@@ -17,7 +17,6 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from samlab import masks
-from samlab.errors import InputError
 from samlab.errors.arguments import checked_arguments
 from samlab.errors.ranges import Count, Seed
 from samlab.files import write_atomic
@@ -57,8 +56,6 @@ def write_sample_set(folder: str | Path, pictures: Count = 12, *, seed: Seed = 0
         pictures: How many, each 320 x 240 with four to seven objects.
         seed: Pictures of another seed serve as a test set.
     """
-    if pictures < 1:
-        raise InputError(f"Expected at least one picture, got {pictures}.")
     root = Path(folder)
     files = SampleSet(root / "images", root / "coco.json", root / "bdd100k.json", root / "maps")
     for path in (files.images, files.label_maps):

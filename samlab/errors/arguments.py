@@ -108,6 +108,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def shown(value: Any) -> str:
     """A value and its type in a few words, whatever it is."""
     kind = type(value).__name__
+    if isinstance(value, np.ndarray):
+        return f"an array of {value.dtype} and shape {value.shape}"
     if isinstance(value, (type(None), bool)) or not isinstance(value, _PLAIN):
         return str(value) if isinstance(value, (type(None), bool)) else f"a {kind}"
     text = repr(value)
