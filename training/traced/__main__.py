@@ -1,6 +1,6 @@
 """Render path-traced scenes into shards, until stopped or done; goes on where it was.
 
-    python -m training.traced --out scenes-traced --shards 50 --size 384 --threads 2
+python -m training.traced --out scenes-traced --shards 50 --size 384 --threads 2
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import numpy as np
 
 from training import shards
 from training.traced.build import render
-from training.traced.tree import Tree
 
 FIRST_SEED = 2_000_000
 
@@ -25,7 +24,9 @@ def one(seed: int, folder: Path, size: int, samples: int, threads: int) -> shard
     if not path.exists():
         image, leaf, tree = render(seed, folder, size, samples, threads)
         part = path.with_suffix(".part.npz")
-        np.savez_compressed(part, image=image, leaf=leaf, parents=tree.parents, materials=tree.materials)
+        np.savez_compressed(
+            part, image=image, leaf=leaf, parents=tree.parents, materials=tree.materials
+        )
         os.replace(part, path)
     with np.load(path) as data:
         return shards.Made(*(data[name] for name in ("image", "leaf", "parents", "materials")))

@@ -99,7 +99,9 @@ def _developed(rng: np.random.Generator, light: NDArray[np.float32]) -> NDArray[
     exposure = min(exposure, 1.6 / max(float(np.quantile(grey, 0.97)), 1e-3))
     x = light * exposure * float(np.exp(rng.normal(0.25, 0.3)))
     shoulder = rng.uniform(0.6, 1)
-    x = np.where(x < shoulder, x, shoulder + (1 - shoulder) * np.tanh((x - shoulder) / (1.001 - shoulder)))
+    x = np.where(
+        x < shoulder, x, shoulder + (1 - shoulder) * np.tanh((x - shoulder) / (1.001 - shoulder))
+    )
     x = np.clip(x, 0, 1)
     srgb = np.where(x <= 0.0031308, 12.92 * x, 1.055 * x ** (1 / 2.4) - 0.055)
     return np.round(srgb * 255).astype(np.uint8)
@@ -123,7 +125,11 @@ def render(
     def find(ending: str) -> NDArray:
         return next(c.pixels for name, c in channels.items() if name.endswith(ending))
 
-    light = next(c.pixels for n, c in channels.items() if n.endswith("Combined.RGBA") or n.endswith("Combined"))
+    light = next(
+        c.pixels
+        for n, c in channels.items()
+        if n.endswith("Combined.RGBA") or n.endswith("Combined")
+    )
     objects, materials = find("IndexOB.X"), find("IndexMA.X")
     exr.unlink()
     leaf, tree = tree_of(objects.astype(int), materials.astype(int), stage.owner, stage.kind)

@@ -46,7 +46,9 @@ def lathe(rng: np.random.Generator, around: int = 40, along: int = 24) -> Mesh:
         radius = np.sqrt(np.maximum(1 - (2 * t - 1) ** 2, 0)) * (0.5 + 0.5 * radius)
     angle = np.linspace(0, 2 * np.pi, around, endpoint=False)
     ring = np.stack([np.cos(angle), np.sin(angle)], 1)
-    body = np.concatenate([np.c_[ring * r, np.full(around, z)] for r, z in zip(radius, t, strict=True)])
+    body = np.concatenate(
+        [np.c_[ring * r, np.full(around, z)] for r, z in zip(radius, t, strict=True)]
+    )
     vertices = np.r_[body, [[0, 0, 0], [0, 0, 1]]] - [0, 0, 0.5]
     faces: Faces = []
     for k in range(along - 1):
@@ -65,7 +67,9 @@ def ball(around: int = 40, along: int = 24) -> Mesh:
     angle = np.linspace(0, 2 * np.pi, around, endpoint=False)
     tilt = np.linspace(0, np.pi, along)[1:-1]
     rings = [
-        np.stack([np.sin(t) * np.cos(angle), np.sin(t) * np.sin(angle), np.full(around, np.cos(t))], 1)
+        np.stack(
+            [np.sin(t) * np.cos(angle), np.sin(t) * np.sin(angle), np.full(around, np.cos(t))], 1
+        )
         for t in tilt
     ]
     vertices = np.r_[np.concatenate(rings), [[0, 0, 1], [0, 0, -1]]] / 2
@@ -73,7 +77,9 @@ def ball(around: int = 40, along: int = 24) -> Mesh:
     for k in range(len(tilt) - 1):
         for i in range(around):
             j = (i + 1) % around
-            faces.append([(k + 1) * around + i, (k + 1) * around + j, k * around + j, k * around + i])
+            faces.append(
+                [(k + 1) * around + i, (k + 1) * around + j, k * around + j, k * around + i]
+            )
     north, last = len(vertices) - 2, (len(tilt) - 1) * around
     faces += [[north, i, (i + 1) % around] for i in range(around)]
     faces += [[north + 1, last + (i + 1) % around, last + i] for i in range(around)]

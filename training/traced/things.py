@@ -57,9 +57,12 @@ def cut(thing: bpy.types.Object, rng: np.random.Generator) -> None:
     normal = rng.normal(size=3)
     normal[2] = abs(normal[2])
     found = bmesh.ops.bisect_plane(
-        mesh, geom=[*mesh.verts, *mesh.edges, *mesh.faces], clear_outer=True,
-        plane_co=(rng.normal(size=3) * 0.05).tolist(), plane_no=(normal / np.linalg.norm(normal)).tolist(),
-    )  # fmt: skip
+        mesh,
+        geom=[*mesh.verts, *mesh.edges, *mesh.faces],
+        clear_outer=True,
+        plane_co=(rng.normal(size=3) * 0.05).tolist(),
+        plane_no=(normal / np.linalg.norm(normal)).tolist(),
+    )
     edges = [e for e in found["geom_cut"] if isinstance(e, bmesh.types.BMEdge)]
     filled = bmesh.ops.contextual_create(mesh, geom=edges)
     for face in filled["faces"]:
@@ -95,9 +98,15 @@ class Template:
         place = (at[0], at[1], at[2] + lift)
         count = int(rng.integers(2, 4)) if self.style in ("bands", "cut") else 1
         thing = stage.add(
-            self.mesh, self.materials[:count], whole, at=place, scale=scale, turn=turn,
-            smooth=self.smooth, bevel=self.bevel,
-        )  # fmt: skip
+            self.mesh,
+            self.materials[:count],
+            whole,
+            at=place,
+            scale=scale,
+            turn=turn,
+            smooth=self.smooth,
+            bevel=self.bevel,
+        )
         if self.style == "bands":
             bands(thing, rng, count)
         elif self.style == "cut":
@@ -113,12 +122,24 @@ class Template:
             way = rng.normal(size=3)
             way = way / np.linalg.norm(way) * 0.5 * scale * rng.uniform(0.7, 1.1)
             c, s = np.cos(turn[2]), np.sin(turn[2])
-            spot = (at[0] + c * way[0] - s * way[1], at[1] + s * way[0] + c * way[1], at[2] + abs(way[2]))
+            spot = (
+                at[0] + c * way[0] - s * way[1],
+                at[1] + s * way[0] + c * way[1],
+                at[2] + abs(way[2]),
+            )
             material = self.materials[int(rng.integers(3))]
             stage.add(
-                mesh, [material], whole, at=spot, smooth=smooth, bevel=bevel * 0.5, turn=turn,
-                scale=tuple((scale * rng.uniform(0.2, 0.6) * np.exp(rng.normal(0, 0.3, 3))).tolist()),
-            )  # fmt: skip
+                mesh,
+                [material],
+                whole,
+                at=spot,
+                smooth=smooth,
+                bevel=bevel * 0.5,
+                turn=turn,
+                scale=tuple(
+                    (scale * rng.uniform(0.2, 0.6) * np.exp(rng.normal(0, 0.3, 3))).tolist()
+                ),
+            )
 
 
 def creature(stage: Stage, at: Point, size: float, turn: float) -> None:
@@ -133,8 +154,14 @@ def creature(stage: Stage, at: Point, size: float, turn: float) -> None:
         mesh = meshes.ball() if rng.random() < 0.7 else meshes.lathe(rng)
         spot = (at[0] + size * (c * x - s * y), at[1] + size * (s * x + c * y), at[2] + size * z)
         lean = rng.normal(0, 0.25, 2)
-        stage.add(mesh, [coat[which]], whole, at=spot, turn=(lean[0], lean[1], turn),
-                  scale=(size * sx, size * sy, size * sz))  # fmt: skip
+        stage.add(
+            mesh,
+            [coat[which]],
+            whole,
+            at=spot,
+            turn=(lean[0], lean[1], turn),
+            scale=(size * sx, size * sy, size * sz),
+        )
 
     trunk, legs, top = (int(k) for k in rng.integers(0, 3, 3))
     if upright:
@@ -154,7 +181,9 @@ def creature(stage: Stage, at: Point, size: float, turn: float) -> None:
                 limb(x, 0.1 * side, 0.2, 0.1, 0.1, 0.45, legs)
 
 
-def boxes(stage: Stage, parts: list[tuple[Point, Point, int]], at: Point, size: float, turn: float) -> None:
+def boxes(
+    stage: Stage, parts: list[tuple[Point, Point, int]], at: Point, size: float, turn: float
+) -> None:
     """Furniture and houses: boxes (centre, extent, which of three materials) as one whole."""
     rng = stage.rng
     whole = stage.whole()
@@ -163,12 +192,24 @@ def boxes(stage: Stage, parts: list[tuple[Point, Point, int]], at: Point, size: 
     bevel = float(rng.choice([0, rng.uniform(0.005, 0.04)]))
     for (x, y, z), extent, which in parts:
         spot = (at[0] + size * (c * x - s * y), at[1] + size * (s * x + c * y), at[2] + size * z)
-        stage.add(meshes.box(), [used[which]], whole, at=spot, turn=(0, 0, turn), smooth=False,
-                  scale=tuple(size * e for e in extent), bevel=bevel)  # fmt: skip
+        stage.add(
+            meshes.box(),
+            [used[which]],
+            whole,
+            at=spot,
+            turn=(0, 0, turn),
+            smooth=False,
+            scale=tuple(size * e for e in extent),
+            bevel=bevel,
+        )
 
 
 def table(rng: np.random.Generator, width: float = 1.6, deep: float = 0.9) -> list:
-    legs = [((x * width * 0.46, y * deep * 0.44, 0.36), (0.06, 0.06, 0.72), 1) for x in (-1, 1) for y in (-1, 1)]
+    legs = [
+        ((x * width * 0.46, y * deep * 0.44, 0.36), (0.06, 0.06, 0.72), 1)
+        for x in (-1, 1)
+        for y in (-1, 1)
+    ]
     return [((0, 0, 0.74), (width, deep, 0.05), 0), *legs]
 
 
@@ -177,22 +218,29 @@ def seat(rng: np.random.Generator) -> list:
     if rng.random() < 0.5:  # a sofa
         wide = rng.uniform(0.8, 2)
         return [
-            ((0, 0, 0.25), (wide, 0.8, 0.35), 0), ((0, 0.35, 0.6), (wide, 0.2, 0.6), 0),
-            ((-wide / 2, 0, 0.4), (0.18, 0.8, 0.5), 0), ((wide / 2, 0, 0.4), (0.18, 0.8, 0.5), 0),
+            ((0, 0, 0.25), (wide, 0.8, 0.35), 0),
+            ((0, 0.35, 0.6), (wide, 0.2, 0.6), 0),
+            ((-wide / 2, 0, 0.4), (0.18, 0.8, 0.5), 0),
+            ((wide / 2, 0, 0.4), (0.18, 0.8, 0.5), 0),
             ((rng.uniform(-0.3, 0.3) * wide, 0.15, 0.6), (0.4, 0.15, 0.35), 1),
-        ]  # fmt: skip
+        ]
     return [((0, 0, 0.46), (0.46, 0.46, 0.05), 0), ((0, 0.22, 0.75), (0.46, 0.04, 0.6), 2), *legs]
 
 
 def shelf(rng: np.random.Generator) -> list:
-    boards = [((0, 0, z), (1.0, 0.3, 0.03), 0) for z in np.linspace(0.05, 1.7, int(rng.integers(3, 6)))]
+    boards = [
+        ((0, 0, z), (1.0, 0.3, 0.03), 0) for z in np.linspace(0.05, 1.7, int(rng.integers(3, 6)))
+    ]
     sides = [((x, 0, 0.87), (0.03, 0.3, 1.74), 0) for x in (-0.5, 0.5)]
     return [*boards, *sides, ((0, 0.14, 0.87), (1.0, 0.02, 1.74), 1)]
 
 
 def house(rng: np.random.Generator) -> list:
     wide, deep, tall = rng.uniform(0.8, 2), rng.uniform(0.6, 1.2), rng.uniform(0.5, 2.2)
-    parts = [((0, 0, tall / 2), (wide, deep, tall), 0), ((0, 0, tall + 0.06), (wide * 1.08, deep * 1.1, 0.12), 1)]
+    parts = [
+        ((0, 0, tall / 2), (wide, deep, tall), 0),
+        ((0, 0, tall + 0.06), (wide * 1.08, deep * 1.1, 0.12), 1),
+    ]
     columns, rows = int(rng.integers(2, 6)), int(rng.integers(1, 5))
     for i in range(columns):
         for j in range(rows):
