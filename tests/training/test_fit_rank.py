@@ -63,3 +63,17 @@ def test_a_cut_has_the_aspect_of_a_photo_and_fitting_labels():
         assert max(part.shape) == 64
         assert 38 <= min(part.shape) <= 64
         np.testing.assert_array_equal(picture[..., 0], part % 256)
+
+
+def test_reliability_curve_of_an_honest_probability_is_the_diagonal(tmp_path):
+    from training.reliability import curve, plot
+
+    rng = np.random.default_rng(0)
+    probability = rng.random(20_000)
+    right = (rng.random(20_000) < probability).astype(float)
+    mean, share, count = curve(probability, right)
+    assert count.sum() == 20_000
+    np.testing.assert_allclose(mean, share, atol=0.04)
+    errors = plot({"honest": (probability, right)}, tmp_path / "a.png")
+    assert errors["honest"] < 0.02
+    assert (tmp_path / "a.png").stat().st_size > 1000
