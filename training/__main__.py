@@ -28,7 +28,7 @@ FIT_SEED = 9_000_000
 def quick(options: argparse.Namespace) -> None:
     """Cut everything down to minutes: to see that all stages work, not to make weights."""
     options.shards, options.size, options.minutes, options.fit_scenes = 1, 96, 0.05, 4
-    options.traced, options.per_shard = 0, 6
+    options.traced, options.per_shard, options.steps = 0, 6, 100
 
 
 def render_traced(options: argparse.Namespace, folder: Path, count: int, first: int) -> None:
@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, default=1, help="processes that cut crops")
     parser.add_argument("--fit-scenes", type=int, default=240, help="for the region tree")
     parser.add_argument("--quick", action="store_true", help=quick.__doc__)
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(arguments, argparse.Namespace(steps=3000))
     if options.quick:
         quick(options)
 
@@ -81,9 +81,13 @@ def main(arguments: list[str] | None = None) -> None:
 
     options.weights.parent.mkdir(parents=True, exist_ok=True)
     fit_tree.main(
-        final, options.weights, options.fit_scenes,
-        traced=fitting if options.traced else None, nuclei=options.nuclei,
-    )  # fmt: skip
+        final,
+        options.weights,
+        options.fit_scenes,
+        traced=fitting if options.traced else None,
+        nuclei=options.nuclei,
+        steps=options.steps,
+    )
     print(f"wrote {options.weights}", flush=True)
 
 

@@ -105,7 +105,7 @@ def merge_examples(truth: Truth, cost: Cost) -> tuple[Array, Array]:
     return np.concatenate(features), (apart + apart_whole) / 2
 
 
-def fit_merge(truths: list[Truth], seed: int, rounds: int = 2) -> Perceptron:
+def fit_merge(truths: list[Truth], seed: int, rounds: int = 2, steps: int = 3000) -> Perceptron:
     """The learned merge cost."""
     cost: Cost = fixed_cost
     features: list[Array] = []
@@ -115,7 +115,7 @@ def fit_merge(truths: list[Truth], seed: int, rounds: int = 2) -> Perceptron:
             x, y = merge_examples(truth, cost)
             features.append(x)
             targets.append(y)
-        cost = fit(np.concatenate(features), np.concatenate(targets), (32, 16), seed)
+        cost = fit(np.concatenate(features), np.concatenate(targets), (32, 16), seed, steps=steps)
     return cost  # type: ignore[return-value]
 
 
@@ -154,14 +154,14 @@ def judge(truth: Truth, merge_cost: Cost) -> tuple[Judged, Array]:
     return Judged(features, overlap.astype(np.float32), regions.areas, depth), iou
 
 
-def fit_quality(judged: list[Judged], seed: int) -> Perceptron:
+def fit_quality(judged: list[Judged], seed: int, steps: int = 3000) -> Perceptron:
     """The expected IoU of a region with the true segment it is nearest to. Large regions are drawn
     more often: they are few, and they matter most."""
     features, truth, areas = (
         np.concatenate([getattr(one, name) for one in judged])
         for name in ("features", "best", "areas")
     )
-    return fit(features, truth, (48, 24), seed, weights=areas**0.3)
+    return fit(features, truth, (48, 24), seed, weights=areas**0.3, steps=steps)
 
 
 # ---------------------------------------------------------------- scenes, and all of it together
@@ -192,11 +192,13 @@ def main(
     traced: Path | None = None,
     nuclei: Path | None = None,
     keep: bool = False,
+    steps: int = 3000,
     **facts: Any,
 ) -> TreeModel:
     """Fit everything for the network in `weights_in`; write both into `weights_out`.
 
-    keep: leave merge cost and quality as they stand in `weights_in`; `facts` are added to the
+    keep: leave merge cost and quality as they stand in `weights_in`; steps: of each of the larger
+    fits; `facts` are added to the
     metadata of the file. Every sixth picture is kept for the calibration.
     """
     with safe_open(weights_in, framework="numpy") as file:
@@ -219,14 +221,15 @@ def main(
         quality = Perceptron.from_arrays(arrays, "tree.quality")
     else:
         known = [t for t, out in zip(truths, held_out, strict=True) if not out]
-        cost = fit_merge(known, seed)
-        quality = fit_quality([judge(truth, cost)[0] for truth in known], seed)
+        cost = fit_merge(known, seed, steps=steps)
+        quality = fit_quality([judge(truth, cost)[0] for truth in known], seed, steps)
     judged = [_seen(t, cost, quality) for t in tqdm(truths, desc="regions", mininterval=5)]
     learnt = [one for one, out in zip(judged, held_out, strict=True) if not out]
     kept = [one for one, out in zip(judged, held_out, strict=True) if out]
-    right = fit_rank.fit_right(learnt, seed)
+    right = fit_rank.fit_right(learnt, seed, steps)
     curve = fit_rank.calibrate(kept, right)
-    model = TreeModel(cost, quality, right, fit_rank.fit_whole(learnt, seed), curve)
+    whole = fit_rank.fit_whole(learnt, seed, steps // 2)
+    model = TreeModel(cost, quality, right, whole, curve)
     halves = {k: v.astype(np.float16) if v.dtype == np.float32 else v for k, v in network.items()}
     counts = Counter(picture.kind for picture in pictures)
     metadata |= {"tree_seed": str(seed), **{f"tree_{k}": str(n) for k, n in counts.items()}}
