@@ -20,7 +20,7 @@ from samlab.sam.tiny.scores import TreeModel, choose, region_features
 MOST_SHOWN = 250
 """At most so many regions pass the default threshold of SAM's mask generator."""
 
-LIKELY = 0.15
+LIKELY = 0.2
 """Least probability of a shown region. A mask less likely right than this costs precision more
 than it adds to recall, on photos that were kept for tuning."""
 
