@@ -123,7 +123,7 @@ def segment(
     noise = int((clustering.labels < 0).sum())
     typer.echo(
         f"{counted(len(segments), 'segment')}, {counted(clustering.n_clusters, 'class')}, "
-        f"{noise:,} in no class (eps {clustering.eps:.3g})"
+        f"{noise:,} unassigned (eps {clustering.eps:.3g})"
     )
     for file in files:
         typer.echo(str(file))

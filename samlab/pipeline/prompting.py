@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
+from samlab.latent.embed import Outside
 from samlab.segments import Segments
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
 
-    from samlab.latent.embed import Outside
-
 DETECTION_SCORE = "detection"
 """Name under which `Segments.scores` keeps the detector's scores, float32 (N,)."""
 
 
+@checked_arguments
 def segment_text(
     image: ImageLike,
     texts: Sequence[str],
@@ -83,6 +84,7 @@ def segment_text(
     )
 
 
+@checked_arguments
 def segment_detections(
     image: ImageLike,
     detections: Any,

@@ -33,7 +33,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms.functional import resize, to_pil_image
 
-from samlab.errors import SamlabWarning
+from samlab.errors import CheckpointError, SamlabWarning
+from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
 from samlab.sam.device import pick_dtype
 
@@ -86,6 +87,7 @@ class ImageEmbedding:
         return np.asarray(points, dtype=np.float64) * np.array(self.scale[::-1])
 
 
+@checked_arguments
 def encode(
     image: ImageLike,
     sam: Sam,
@@ -164,7 +166,7 @@ def _features(x: Tensor, sam: Sam, dtype: torch.dtype, compile: bool) -> Tensor:
     encoder = sam.image_encoder
     if not isinstance(encoder, ImageEncoderViT):
         weight = next((p for p in encoder.parameters() if p.is_floating_point()), x)
-        return encoder(x.to(weight.dtype)).float()
+        return _checked_features(encoder(x.to(weight.dtype)).float())
     walk = _compiled() if compile else vit_features
     features = walk(encoder, x, dtype)
     if dtype != torch.float32 and not bool(torch.isfinite(features).all()):
@@ -175,6 +177,16 @@ def _features(x: Tensor, sam: Sam, dtype: torch.dtype, compile: bool) -> Tensor:
             stacklevel=4,
         )
         features = walk(encoder, x, torch.float32)
+    return _checked_features(features)
+
+
+def _checked_features(features: Tensor) -> Tensor:
+    """NaN here would become a picture in which nothing is found."""
+    if not bool(torch.isfinite(features).all()):
+        raise CheckpointError(
+            "The image encoder answers with NaN or infinity, so that nothing can be segmented. Its "
+            "weights are damaged; load the model again, from an earlier checkpoint."
+        )
     return features
 
 

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from samlab.errors import CheckpointError, InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.sam.tiny.decoder import TreeDecoder, TreePredictions
 from samlab.sam.tiny.descriptor import DESCRIPTOR_DIM, Descriptor, learnt_part
 from samlab.sam.tiny.net import (
@@ -183,6 +184,7 @@ def _padding(channels: int, device: torch.device) -> Tensor:
     return blank + pack(described.to(device), boundary.to(device), affinity.to(device), lab)
 
 
+@checked_arguments
 def read_maps(embedding: Tensor) -> Maps:
     """The maps in an embedding (1, 256, h, w), cut to the cells that hold the picture."""
     described, boundary, affinity, lab = unpack(embedding.detach().float().cpu())
