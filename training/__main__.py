@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from training import cache, curves, fit_tree
+from training import cache, curves, fit_tree, labelled, nuclei
 from training.train import Recipe, Trainer
 
 TRACED_SEED = 2_000_000
@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--size", type=int, default=512, help="of a flat scene, in pixels")
     parser.add_argument("--traced", type=int, default=0, help="path-traced scenes, by the twenty")
     parser.add_argument("--traced-python", default=sys.executable, help="where bpy is installed")
-    parser.add_argument("--nuclei", type=Path, help="folder with images/ and labels/, for the tree")
+    parser.add_argument("--nuclei", type=Path, help="folder with images/ and labels/")
     parser.add_argument("--start", type=Path, help="weights to go on from instead of from nothing")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("training-run"))
@@ -72,7 +72,11 @@ def main(arguments: list[str] | None = None) -> None:
     if not final.exists():
         torch.set_num_threads(options.threads)
         recipe = Recipe(minutes=options.minutes, seed=options.seed)
-        folders = [flat, traced] if options.traced else [flat]
+        folders = [flat, traced] * 2 if options.traced else [flat]
+        if options.nuclei is not None:
+            pictures = labelled.nuclei(options.nuclei, labelled.NETWORK)
+            nuclei.write(options.out / "nuclei", pictures)
+            folders.append(options.out / "nuclei")
         trainer = Trainer(recipe, folders, network, options.device)
         if not trainer.resume() and options.start is not None:
             trainer.start_from(options.start)

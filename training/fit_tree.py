@@ -180,7 +180,7 @@ def sources(scenes: int, traced: Path | None, nuclei: Path | None, seed: int) ->
     if traced is not None:
         pictures += labelled.traced(traced)
     if nuclei is not None:
-        pictures += labelled.nuclei(nuclei)
+        pictures += labelled.nuclei(nuclei, labelled.TREE)
     return pictures
 
 

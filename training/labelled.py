@@ -55,10 +55,14 @@ def traced(folder: Path) -> Iterator[Labelled]:
             yield Labelled(*cut(image, shard.leaf[k], rng), tables.parents, "traced")
 
 
-def nuclei(folder: Path) -> Iterator[Labelled]:
+NETWORK, TREE = slice(0, None, 2), slice(1, None, 2)
+"""Which pictures of nuclei the network learns from, and which the region tree."""
+
+
+def nuclei(folder: Path, chosen: slice = slice(None)) -> Iterator[Labelled]:
     """Microscope pictures: `images/*` and `labels/*.png`, where 0 is background, which is nothing
     that a person would outline, and any other value a nucleus."""
-    for path in sorted((folder / "images").iterdir()):
+    for path in sorted((folder / "images").iterdir())[chosen]:
         image = np.asarray(Image.open(path).convert("RGB"))
         raw = np.asarray(Image.open(folder / "labels" / f"{path.stem}.png"))
         values = np.union1d([0], np.unique(raw))

@@ -129,7 +129,8 @@ class Trainer:
 
     def start_from(self, path: Path) -> None:
         """Take over the network of a weights file, with a fresh optimiser."""
-        arrays = {k: v for k, v in load_file(path).items() if not k.startswith("tree.")}
+        arrays = {k: v for k, v in load_file(path).items()
+                  if not k.startswith(("tree.", "describe."))}  # fmt: skip
         for net in (self.net, self.average):
             net.load_state_dict({k: v.float() if v.is_floating_point() else v
                                  for k, v in arrays.items()})  # fmt: skip

@@ -14,7 +14,8 @@ def overlap(rows: np.ndarray) -> np.ndarray:
     """IoU of each set of cells with each."""
     shared = rows.astype(float) @ rows.T
     size = rows.sum(1)
-    return (shared / (size[:, None] + size[None] - shared)).astype(np.float32)
+    union = np.maximum(size[:, None] + size[None] - shared, 1)  # some sets are empty
+    return (shared / union).astype(np.float32)
 
 
 def nested() -> np.ndarray:
@@ -31,7 +32,7 @@ def test_no_candidate_has_a_better_twin(seed):
     found = candidates(iou, quality)
     assert (np.diff(quality[found]) <= 0).all()
     inner = iou[np.ix_(found, found)] - np.eye(len(found))
-    assert inner.max(initial=0) <= TWIN
+    assert inner.max(initial=0) <= np.float32(TWIN)
     for k in set(range(12)) - set(found.tolist()):
         better = found[quality[found] >= quality[k]]
         assert (iou[k, better] > TWIN).any()
