@@ -155,10 +155,10 @@ def _colour(rng: np.random.Generator, image: NDArray[np.float32], common: Recolo
 class Crops(torch.utils.data.IterableDataset[Batch]):
     """Endless batches, from number `first` on.
 
-    folders: of shards; scenes are drawn from each in turn, so one that is named twice gives twice as
-    many. sizes: (pixels, pictures per batch) to choose from; every scene of a batch comes
-    in two crops, so that the contrastive loss sees the same things at different scales and under
-    another light.
+    folders: of shards; scenes are drawn from each in turn, so one that is named twice gives twice
+    as many. sizes: (pixels, pictures per batch) to choose from; every scene of a batch comes in two
+    crops, so that the contrastive loss sees the same things at different scales and under another
+    light.
     """
 
     def __init__(
