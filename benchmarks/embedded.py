@@ -2,18 +2,21 @@
 
     SAMLAB_EVAL_DATA=... python benchmarks/embedded.py --limit 20 --processes 2
 
-Reads the human segmentations of BSDS500 (`bsds500/val` under SAMLAB_EVAL_DATA) and prints a
-Markdown table:
+Everything is that of SAM's automatic mask generator and of the model's vectors at default settings.
 
+BSDS500 (`bsds500/val`), a Markdown table:
+
+- precision: share of the masks whose IoU with any segment of any person is at least 0.5; recall:
+  share of all people's segments that a mask matches at 0.5 and 0.75; F of precision and recall;
 - covering: for every human segment the best IoU of any mask, weighted by the segment's area,
-  averaged over the human segmentations of a picture and over pictures (Arbelaez et al., 2011,
-  "best covering", here over a pool of masks);
-- recall: share of the human segments whose best IoU reaches 0.5 and 0.75;
-- masks: mean number of masks per picture; seconds: for one picture, everything included;
+  averaged over people and pictures (Arbelaez et al., 2011, "best covering", over a pool of masks);
+- partition covering: the same for the disjoint regions of `judging.greedy_partition`;
+- masks: mean number per picture; seconds: for one picture, everything included;
 - click: for every human segment larger than 0.5 % of the picture, one click at its innermost
   point: the IoU of the best of three masks, and of the one that the model prefers.
 
-The model's masks are those of SAM's automatic mask generator at its default settings.
+Nuclei (`nuclei/val`) beside Otsu and watershed; the coins of scikit-image; CamVid's classes by the
+nearest neighbours of the vectors beside colour and texture (`benchmarks/embedders.py`).
 """
 
 from __future__ import annotations
@@ -21,7 +24,6 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -30,12 +32,13 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from scipy import ndimage
 from scipy.io import loadmat
-from scipy.ndimage import distance_transform_edt
+
+from benchmarks.judging import found_things, innermost_points, measure, overlaps
 
 FELZENSZWALB_SCALES = (30, 100, 300, 1000)
 SLIC_SIZES = (10, 25, 50, 100, 200)
-SMALLEST_CLICKED = 0.005  # share of the picture
 
 
 @dataclass(frozen=True)
@@ -61,54 +64,6 @@ def read_photo(picture: Path, truth: Path) -> Photo:
     maps = [cell["Segmentation"][0, 0] for cell in cells]
     labels = [np.unique(m, return_inverse=True)[1].reshape(m.shape) for m in maps]
     return Photo(picture.stem, np.asarray(Image.open(picture).convert("RGB")), labels)
-
-
-# ---------------------------------------------------------------- measures
-
-
-def best_ious(masks: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """For each of the K labels the best IoU of any of the masks `(N, H, W)`; zeros if N is 0."""
-    count = int(labels.max()) + 1
-    if len(masks) == 0:
-        return np.zeros(count)
-    sizes = np.bincount(labels.ravel(), minlength=count)
-    best = np.zeros(count)
-    flat = labels.ravel()
-    for mask in masks:
-        inside = np.bincount(flat[mask.ravel()], minlength=count)
-        best = np.maximum(best, inside / (sizes + inside.sum() - inside))
-    return best
-
-
-def measure(masks: np.ndarray, truths: Iterable[np.ndarray]) -> dict[str, float]:
-    """Covering and recall of one picture's masks; recall is over all segments of all truths."""
-    covering, ious = [], []
-    for labels in truths:
-        best = best_ious(masks, labels)
-        sizes = np.bincount(labels.ravel(), minlength=len(best))
-        covering.append(float((best * sizes).sum() / sizes.sum()))
-        ious.append(best)
-    every = np.concatenate(ious)
-    return {
-        "covering": float(np.mean(covering)),
-        "recall@0.5": float((every >= 0.5).mean()),
-        "recall@0.75": float((every >= 0.75).mean()),
-        "masks": float(len(masks)),
-    }
-
-
-def innermost_points(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of each label over 0.5 % of the picture the innermost point, (n, 2) as (x, y), and its id."""
-    points, ids = [], []
-    for label in range(int(labels.max()) + 1):
-        mask = labels == label
-        if mask.sum() < SMALLEST_CLICKED * mask.size:
-            continue
-        depth = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
-        y, x = np.unravel_index(int(depth.argmax()), mask.shape)
-        points.append((x, y))
-        ids.append(label)
-    return np.array(points, float).reshape(-1, 2), np.array(ids, int)
 
 
 # ---------------------------------------------------------------- what is compared
@@ -146,12 +101,14 @@ def _tiny(weights: str | None) -> Any:
     return build_tiny(Path(weights) if weights else None)
 
 
-def tiny_masks(image: np.ndarray, weights: str | None) -> np.ndarray:
+def tiny_masks(image: np.ndarray, weights: str | None) -> tuple[np.ndarray, np.ndarray]:
+    """Masks (N, H, W) and predicted IoU (N,)."""
     from samlab.sam.automatic.generator import MaskGenerator
 
     records = MaskGenerator(_tiny(weights)).generate(image)
     masks = [record["segmentation"] for record in records]
-    return np.stack(masks) if masks else np.zeros((0, *image.shape[:2]), bool)
+    scores = np.array([record["predicted_iou"] for record in records])
+    return (np.stack(masks) if masks else np.zeros((0, *image.shape[:2]), bool)), scores
 
 
 def tiny_clicks(photo: Photo, weights: str | None) -> dict[str, float]:
@@ -201,6 +158,75 @@ CLASSICAL = {
 }
 
 
+# ---------------------------------------------------------------- nuclei and coins
+
+
+def otsu_watershed_masks(image: np.ndarray) -> np.ndarray:
+    """The textbook's way to count cells: Otsu's threshold, the rarer side is the cells, touching
+    ones cut by a watershed of the distance to the outside."""
+    from skimage.color import rgb2gray
+    from skimage.feature import peak_local_max
+    from skimage.filters import gaussian, threshold_otsu
+    from skimage.segmentation import watershed
+
+    grey = gaussian(rgb2gray(image), 1)
+    inside = grey > threshold_otsu(grey)
+    inside = ~inside if inside.mean() > 0.5 else inside
+    depth = gaussian(ndimage.distance_transform_edt(inside), 1)
+    peaks = peak_local_max(depth, min_distance=5, labels=ndimage.label(inside)[0])
+    seeds = np.zeros(inside.shape, int)
+    seeds[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
+    labels = watershed(-depth, seeds, mask=inside)
+    sizes = np.bincount(labels.ravel())
+    return np.array([labels == k for k in range(1, len(sizes)) if sizes[k] >= 20]).reshape(
+        -1, *inside.shape
+    )
+
+
+def nuclei_one(job: tuple[Path, Path, str | None]) -> dict[str, dict[str, float]]:
+    picture, truth, weights = job
+    image = np.asarray(Image.open(picture).convert("RGB"))
+    raw = np.asarray(Image.open(truth))
+    labels = np.searchsorted(np.union1d([0], np.unique(raw)), raw)
+    masks = {"tiny": tiny_masks(image, weights)[0], "Otsu, watershed": otsu_watershed_masks(image)}
+    return {name: found_things(found, labels) for name, found in masks.items()}
+
+
+def print_nuclei(root: Path, options: argparse.Namespace) -> None:
+    folder = root / "nuclei" / "val"
+    pictures = sorted((folder / "images").iterdir())[: options.limit][:: options.every]
+    truths = [folder / "labels" / f"{p.stem}.png" for p in pictures]
+    with ProcessPoolExecutor(options.processes) as pool:
+        rows = list(
+            pool.map(
+                nuclei_one, [(*p, options.weights) for p in zip(pictures, truths, strict=True)]
+            )
+        )
+    print(f"\n{len(rows)} pictures of nuclei\n\n| method | recall | precision | masks | nuclei |")
+    print("|---|---|---|---|---|")
+    for name in rows[0]:
+        total = {k: sum(row[name][k] for row in rows) for k in rows[0][name]}
+        mean = {k: total[k] / len(rows) for k in ("masks", "things")}
+        shares = total["found"] / total["things"], total["right"] / max(total["masks"], 1)
+        print(f"| {name} | {shares[0]:.3f} | {shares[1]:.3f} | {mean['masks']:.0f} | "
+              f"{mean['things']:.0f} |")  # fmt: skip
+
+
+def print_coins(weights: str | None) -> None:
+    from skimage import data
+    from skimage.filters import sobel
+    from skimage.segmentation import watershed
+
+    grey = data.coins()
+    seeds = np.where(grey < 30, 1, np.where(grey > 150, 2, 0))
+    labels, _ = ndimage.label(ndimage.binary_fill_holes(watershed(sobel(grey), seeds) == 2))
+    sizes = np.bincount(labels.ravel())
+    coins = np.where(sizes > 500, np.cumsum(sizes > 500) - 1, 0)[labels]
+    masks, _ = tiny_masks(np.stack([grey] * 3, axis=2), weights)
+    best = overlaps(masks, coins)[:, 1:].max(0)
+    print(f"\ncoins: {len(masks)} masks; {(best >= 0.9).sum()} of {len(best)} at IoU 0.9")
+
+
 # ---------------------------------------------------------------- running it
 
 
@@ -209,12 +235,15 @@ def run_one(job: tuple[Path, Path, str, str | None]) -> tuple[str, str, dict[str
     picture, truth, method, weights = job
     photo = read_photo(picture, truth)
     began = time.perf_counter()
-    tiny = method == "tiny"
-    masks = tiny_masks(photo.image, weights) if tiny else CLASSICAL[method](photo.image)
-    seconds = time.perf_counter() - began
-    figures = measure(masks, photo.truths) | {"seconds": seconds}
     if method == "tiny":
-        figures |= tiny_clicks(photo, weights)
+        masks, scores = tiny_masks(photo.image, weights)
+        seconds = time.perf_counter() - began
+        figures = measure(masks, photo.truths, scores) | tiny_clicks(photo, weights)
+    else:
+        masks = CLASSICAL[method](photo.image)
+        seconds = time.perf_counter() - began
+        figures = measure(masks, photo.truths)
+    figures["seconds"] = seconds
     return method, photo.name, figures
 
 
@@ -226,9 +255,24 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=["tiny", *CLASSICAL])
     parser.add_argument("--weights", help="other weights than the shipped ones")
     parser.add_argument("--per-photo", action="store_true", help="also a line per photo")
+    parser.add_argument("--first", type=int, default=0, help="leave out the first N photos")
+    parser.add_argument("--data", nargs="+", default=["bsds", "nuclei", "coins", "camvid"])
     options = parser.parse_args()
     root = Path(os.environ.get("SAMLAB_EVAL_DATA", "."))
-    pairs = read_photos(root, options.limit)[:: options.every]
+    if "bsds" in options.data:
+        print_bsds(root, options)
+    if "nuclei" in options.data:
+        print_nuclei(root, options)
+    if "coins" in options.data:
+        print_coins(options.weights)
+    if "camvid" in options.data:
+        from benchmarks.embedders import compare
+
+        compare(_tiny(options.weights), root, pictures=24)
+
+
+def print_bsds(root: Path, options: argparse.Namespace) -> None:
+    pairs = read_photos(root, options.limit)[options.first :: options.every]
     jobs = [(*pair, method, options.weights) for method in options.methods for pair in pairs]
     rows: dict[str, list[dict[str, float]]] = {method: [] for method in options.methods}
     with ProcessPoolExecutor(options.processes) as pool:
@@ -237,11 +281,14 @@ def main() -> None:
             if options.per_photo:
                 print(method, name, {k: round(v, 3) for k, v in figures.items()}, flush=True)
     columns = list(dict.fromkeys(key for found in rows.values() for key in found[0]))
-    print(f"\n{len(pairs)} photos\n\n| method | " + " | ".join(columns) + " |")
-    print("|---" * (len(columns) + 1) + "|")
+    print(f"\n{len(pairs)} photos\n\n| method | F | " + " | ".join(columns) + " |")
+    print("|---" * (len(columns) + 2) + "|")
     for method, found in rows.items():
-        means = [np.mean([f[c] for f in found]) if c in found[0] else None for c in columns]
-        cells = ["" if m is None else f"{m:.0f}" if m >= 10 else f"{m:.3f}" for m in means]
+        means = {c: np.mean([f[c] for f in found]) for c in columns if c in found[0]}
+        p, r = means["precision@0.5"], means["recall@0.5"]
+        cells = [f"{2 * p * r / max(p + r, 1e-9):.3f}"]
+        for c in columns:
+            cells.append("" if c not in means else f"{means[c]:.{0 if means[c] >= 10 else 3}f}")
         print(f"| {method} | " + " | ".join(cells) + " |")
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -44,18 +45,14 @@ def objects(label_map: np.ndarray, names: list[str], image_id: str) -> samlab.Se
     )  # fmt: skip
 
 
-def main() -> None:
-    data = os.environ.get("SAMLAB_EVAL_DATA")
-    if not data:
-        sys.exit("Set SAMLAB_EVAL_DATA to the folder that holds camvid/.")
-    wanted = int(sys.argv[1]) if len(sys.argv) > 1 else 24
-    model = samlab.load_sam(sys.argv[2] if len(sys.argv) > 2 else "tiny")
-    root = Path(data) / "camvid"
+def compare(model: Any, data: Path, pictures: int) -> None:
+    """Print the table for an opened model on `pictures` of the data set, evenly chosen."""
+    root = data / "camvid"
     names = (root / "classes.txt").read_text().split()
     files = [
         p for split in ("train", "val") for p in sorted((root / split / "images").glob("*.jpg"))
     ]
-    files = files[:: max(len(files) // wanted, 1)][:wanted]
+    files = files[:: max(len(files) // pictures, 1)][:pictures]
     tables = [
         objects(np.asarray(Image.open(f.parent.parent / "labels" / f"{f.stem}.png")), names, f.name)
         for f in files
@@ -71,6 +68,14 @@ def main() -> None:
     print(", ".join(f"{n} {c}" for n, c in zip(names, counts, strict=True) if c))
     with pd.option_context("display.width", 100, "display.max_columns", None):
         print(table.T.round(3).to_string())
+
+
+def main() -> None:
+    data = os.environ.get("SAMLAB_EVAL_DATA")
+    if not data:
+        sys.exit("Set SAMLAB_EVAL_DATA to the folder that holds camvid/.")
+    wanted = int(sys.argv[1]) if len(sys.argv) > 1 else 24
+    compare(samlab.load_sam(sys.argv[2] if len(sys.argv) > 2 else "tiny"), Path(data), wanted)
 
 
 if __name__ == "__main__":

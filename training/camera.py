@@ -94,3 +94,9 @@ def photograph(rng: np.random.Generator, image: Image) -> NDArray[np.uint8]:
         how = cv2.INTER_CUBIC if rng.random() < 0.5 else cv2.INTER_LINEAR
         out = cv2.resize(out, (size, size), interpolation=how)
     return out
+
+
+def recorded(rng: np.random.Generator, image: Image) -> NDArray[np.uint8]:
+    """A picture with true light (S, S, 3) float32 as sensor and file leave it, uint8."""
+    out = _sensor(rng, image).astype(np.uint8)
+    return _jpeg(out, int(rng.integers(40, 96))) if rng.random() < 0.6 else out

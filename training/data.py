@@ -5,7 +5,7 @@ Batch i of a seed is always the same, so a resumed run sees what an uninterrupte
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from samlab.sam.tiny.net import PIXEL_MEAN, PIXEL_STD
-from training import cache
+from training import shards
 
 STRENGTH = (1.0, 0.6, 0.4)
 """How much of a boundary it is, by the depth of the deepest node on both sides of it: between
@@ -39,7 +39,7 @@ class Tree:
     materials: NDArray[np.int32]
 
 
-def grow(tables: cache.Tables) -> Tree:
+def grow(tables: shards.Tables) -> Tree:
     count = len(tables.parents)
     ancestors = np.eye(count, dtype=bool)
     for node in range(1, count):  # parents come first
@@ -155,23 +155,25 @@ def _colour(rng: np.random.Generator, image: NDArray[np.float32], common: Recolo
 class Crops(torch.utils.data.IterableDataset[Batch]):
     """Endless batches, from number `first` on.
 
-    sizes: (pixels, pictures per batch) to choose from; every scene of a batch comes in two crops,
-    so that the contrastive loss sees the same things at different scales and under another light.
+    folders: of shards; scenes are drawn from each in turn, so one that is named twice gives twice
+    as many. sizes: (pixels, pictures per batch) to choose from; every scene of a batch comes in two
+    crops, so that the contrastive loss sees the same things at different scales and under another
+    light.
     """
 
     def __init__(
         self,
-        folder: Path,
+        folders: Path | Sequence[Path],
         sizes: tuple[tuple[int, int], ...],
         seed: int,
         first: int = 0,
         nodes: int = 10,
     ) -> None:
-        self.folder = folder
-        self.shards: dict[int, cache.Shard] = {}
+        self.folders = [folders] if isinstance(folders, Path) else list(folders)
+        self.shards: list[dict[int, shards.Shard]] = [{} for _ in self.folders]
         self._look_for_shards()
-        if not self.shards:
-            raise FileNotFoundError(f"no rendered scenes in {folder}; run training.cache first")
+        if not all(self.shards):
+            raise FileNotFoundError(f"no rendered scenes in {folders}; run training.cache first")
         self.sizes, self.seed, self.first, self.nodes = sizes, seed, first, nodes
 
     def __iter__(self) -> Iterator[Batch]:
@@ -185,9 +187,10 @@ class Crops(torch.utils.data.IterableDataset[Batch]):
 
     def _look_for_shards(self) -> None:
         """Rendering may go on while we train."""
-        for number in cache.complete(self.folder):
-            if number not in self.shards:
-                self.shards[number] = cache.read_shard(self.folder, number)
+        for folder, known in zip(self.folders, self.shards, strict=True):
+            for number in shards.complete(folder):
+                if number not in known:
+                    known[number] = shards.read(folder, number)
 
     def batch(self, number: int) -> Batch:
         """Batch `number`: the same for the same seed and the same scenes in the folder."""
@@ -195,7 +198,8 @@ class Crops(torch.utils.data.IterableDataset[Batch]):
         size, count = self.sizes[rng.integers(len(self.sizes))]
         samples, trees, kinds = [], [], []
         for pair in range(max(1, count // 2)):
-            shard = self.shards[list(self.shards)[rng.integers(len(self.shards))]]
+            known = self.shards[pair % len(self.shards)]
+            shard = known[list(known)[rng.integers(len(known))]]
             scene = int(rng.integers(len(shard.tables)))
             tree, common = grow(shard.tables[scene]), Recolour.draw(rng)
             for _ in range(2):

@@ -2,21 +2,22 @@
 
     python -m training.fit_tree weights_in.safetensors weights_out.safetensors --scenes 240
 
-Scenes that the network has not been trained on are rendered, encoded and cut into regions; their
-true hierarchy says which neighbours belong together and how good a region is. Two small
-perceptrons learn it and are written into the weights file beside the network:
+Pictures that the network has not been trained on are encoded and cut into regions; their true
+hierarchy says which neighbours belong together and how good a region is. Small perceptrons learn it
+and are written into the weights file beside the network:
 
 - the merge cost: half the chance that two random cells of the two regions lie in different leaf
   segments, and half the chance that they lie in different wholes. Its examples are the pairs that
   merging really meets, under fixed weights first, then under the learned cost itself (as in GALA);
-- the quality: the best IoU of a region with any segment of the scene's hierarchy.
+- the quality: the best IoU of a region with any segment of the hierarchy, by the region alone;
+- whether it is right, beside its rivals, and a whole or a part (`fit_rank`).
 """
 
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +26,17 @@ import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.numpy import save_file
-from segment_anything.utils.transforms import ResizeLongestSide
-from sklearn.isotonic import IsotonicRegression
-from torch import nn
-from torch.nn import functional as F
 from tqdm import tqdm
 
 from samlab.sam.tiny import region_tree
-from samlab.sam.tiny.model import PIXEL_MEAN, PIXEL_STD, TinyImageEncoder, read_maps
+from samlab.sam.tiny.model import TinyImageEncoder, read_maps
 from samlab.sam.tiny.net import TinyNet
 from samlab.sam.tiny.region_tree import AREA, Cost, RegionGraph
-from samlab.sam.tiny.regions import fixed_cost, persistence, pooled_regions
-from samlab.sam.tiny.scores import Perceptron, TreeModel, appeal, region_features
-from training.scenes import Scene, render
+from samlab.sam.tiny.regions import fixed_cost, pooled_regions
+from samlab.sam.tiny.scores import Perceptron, TreeModel, region_features
+from training import fit_rank, fit_vectors, labelled
+from training.fitting import fit
+from training.labelled import Labelled
 
 Array = NDArray[np.float64]
 
@@ -106,7 +105,7 @@ def merge_examples(truth: Truth, cost: Cost) -> tuple[Array, Array]:
     return np.concatenate(features), (apart + apart_whole) / 2
 
 
-def fit_merge(truths: list[Truth], seed: int, rounds: int = 2) -> Perceptron:
+def fit_merge(truths: list[Truth], seed: int, rounds: int = 2, steps: int = 3000) -> Perceptron:
     """The learned merge cost."""
     cost: Cost = fixed_cost
     features: list[Array] = []
@@ -116,7 +115,7 @@ def fit_merge(truths: list[Truth], seed: int, rounds: int = 2) -> Perceptron:
             x, y = merge_examples(truth, cost)
             features.append(x)
             targets.append(y)
-        cost = fit(np.concatenate(features), np.concatenate(targets), (32, 16), seed)
+        cost = fit(np.concatenate(features), np.concatenate(targets), (32, 16), seed, steps=steps)
     return cost  # type: ignore[return-value]
 
 
@@ -125,143 +124,124 @@ def fit_merge(truths: list[Truth], seed: int, rounds: int = 2) -> Perceptron:
 
 @dataclass(frozen=True)
 class Judged:
-    """The pooled regions of a scene: features (n, F), best IoU with a true segment (n,), areas
-    (n,), and what the score needs besides."""
+    """The pooled regions of a picture: features (n, F), IoU with each true segment (n, K), areas
+    (n,), and the depth of the segments (K,), 1 for wholes."""
 
     features: Array
     truth: Array
     areas: Array
-    iou: Array
-    lasting: Array
+    depth: NDArray[np.int64]
+
+    @property
+    def best(self) -> Array:
+        """(n,) IoU with the nearest segment."""
+        result: Array = self.truth.max(1, initial=0)
+        return result
 
 
-def judge(truth: Truth, merge_cost: Cost) -> Judged:
-    """Pool the regions of a scene and look up how good they are."""
+def judge(truth: Truth, merge_cost: Cost) -> tuple[Judged, Array]:
+    """Pool the regions of a picture, look up how good they are; and the IoU of each with each."""
     regions, iou = pooled_regions(truth.graph, merge_cost)
     features = region_features(truth.graph, regions)
     segments = (truth.cells @ truth.below.T)[:, 1:]  # the whole picture is no segment
     sizes = segments.sum(0)
-    segments, sizes = segments[:, sizes >= SMALLEST], sizes[sizes >= SMALLEST]
+    keep = sizes >= SMALLEST
+    segments, sizes = segments[:, keep], sizes[keep]
     shared = regions.members.astype(np.float64) @ segments
     area = regions.members @ truth.graph.region[:, AREA]
-    best = (shared / (area[:, None] + sizes[None] - shared)).max(1, initial=0)
-    return Judged(features, best, regions.areas, iou, persistence(regions))
+    overlap = shared / (area[:, None] + sizes[None] - shared)
+    depth = truth.below[1:].sum(0)[1:][keep].astype(np.int64)
+    return Judged(features, overlap.astype(np.float32), regions.areas, depth), iou
 
 
-def fit_quality(judged: list[Judged], seed: int) -> Perceptron:
+def fit_quality(judged: list[Judged], seed: int, steps: int = 3000) -> Perceptron:
     """The expected IoU of a region with the true segment it is nearest to. Large regions are drawn
     more often: they are few, and they matter most."""
     features, truth, areas = (
         np.concatenate([getattr(one, name) for one in judged])
-        for name in ("features", "truth", "areas")
+        for name in ("features", "best", "areas")
     )
-    return fit(features, truth, (48, 24), seed, weights=areas**0.3)
-
-
-def fit_curve(judged: list[Judged], quality: Perceptron) -> Array:
-    """(2, n): appeal to expected IoU, by isotonic regression on scenes not used for `quality`, with
-    a slight slope where that is flat, so that no two regions are equally good."""
-    attraction = [appeal(one.iou, quality(one.features), one.lasting) for one in judged]
-    x, y = np.concatenate(attraction), np.concatenate([one.truth for one in judged])
-    isotonic = IsotonicRegression(y_min=0, y_max=1).fit(x, y)
-    knots = np.unique(np.quantile(x, np.linspace(0, 1, 65)))
-    return np.stack([knots, isotonic.predict(knots) + np.linspace(-0.01, 0.01, len(knots))])
-
-
-# ---------------------------------------------------------------- fitting
-
-
-def fit(
-    x: Array,
-    y: Array,
-    hidden: tuple[int, ...],
-    seed: int,
-    weights: Array | None = None,
-    steps: int = 3000,
-) -> Perceptron:
-    """A perceptron on soft targets in 0..1 (cross entropy, Adam, one cycle); `weights` say how
-    often an example is drawn."""
-    generator = torch.Generator().manual_seed(seed)
-    torch.manual_seed(seed)
-    mean, scale = x.mean(0), 1 / np.maximum(x.std(0), 1e-4)
-    inputs = torch.from_numpy((x - mean) * scale).float().clamp(-6, 6)
-    targets = torch.from_numpy(y).float()
-    odds = torch.ones(len(y)) if weights is None else torch.from_numpy(weights).float()
-    sizes = (x.shape[1], *hidden, 1)
-    linears = [nn.Linear(a, b) for a, b in pairwise(sizes)]
-    parts: list[nn.Module] = []
-    for linear in linears:
-        parts += [linear, nn.ReLU()]
-    model = nn.Sequential(*parts[:-1])
-    optimizer = torch.optim.AdamW(model.parameters(), 3e-3, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps)
-    for _ in range(steps):
-        batch = torch.multinomial(odds, 1024, replacement=True, generator=generator)
-        logits = model(inputs[batch])[:, 0]
-        loss = nn.functional.binary_cross_entropy_with_logits(logits, targets[batch])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-    layers = tuple(
-        (linear.weight.detach().numpy().T.copy(), linear.bias.detach().numpy().copy())
-        for linear in linears
-    )
-    return Perceptron(mean.astype(np.float32), scale.astype(np.float32), layers)
+    return fit(features, truth, (48, 24), seed, weights=areas**0.3, steps=steps)
 
 
 # ---------------------------------------------------------------- scenes, and all of it together
 
 
-def prepare(scene: Scene, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    """Picture and leaf map of a random cut of a scene, with the aspect of a photo."""
-    size = scene.leaf.shape[0]
-    cut = int(size * rng.uniform(0.6, 1))
-    rows, columns = (cut, size) if rng.random() < 0.5 else (size, cut)
-    return np.ascontiguousarray(scene.image[:rows, :columns]), scene.leaf[:rows, :columns]
-
-
 @torch.no_grad()
-def cut_up(encoder: TinyImageEncoder, seed: int) -> Truth:
-    """Render a scene, encode it as SAM does, and cut it into superpixels."""
-    rng = np.random.default_rng(seed)
-    scene = render(seed, int(rng.choice([384, 512, 640])), busy=True)
-    image, leaf = prepare(scene, rng)
-    resized = ResizeLongestSide(encoder.img_size).apply_image(image)
-    x = torch.from_numpy((resized - np.float32(PIXEL_MEAN)) / np.float32(PIXEL_STD))
-    height, width = resized.shape[:2]
-    side = encoder.img_size
-    x = F.pad(x.permute(2, 0, 1)[None], (0, side - width, 0, side - height))
-    graph = region_tree.region_graph(read_maps(encoder(x)))
-    return truth_of(graph, leaf, scene.parents)
+def cut_up(encoder: TinyImageEncoder, picture: Labelled) -> Truth:
+    """Encode a picture as SAM does, and cut it into superpixels."""
+    graph = region_tree.region_graph(read_maps(encoder(fit_vectors.padded(encoder, picture))))
+    return truth_of(graph, picture.leaf, picture.parents)
+
+
+def sources(scenes: int, traced: Path | None, nuclei: Path | None, seed: int) -> list[Labelled]:
+    """What the fit learns from; path-traced scenes and nuclei where there are some."""
+    pictures = list(labelled.flat(FIRST_SEED + 100_000 * seed, scenes))
+    if traced is not None:
+        pictures += labelled.traced(traced)
+    if nuclei is not None:
+        pictures += labelled.nuclei(nuclei, labelled.TREE)
+    return pictures
 
 
 def main(
-    weights_in: Path, weights_out: Path, scenes: int = 240, seed: int = 0, **facts: Any
+    weights_in: Path,
+    weights_out: Path,
+    scenes: int = 240,
+    seed: int = 0,
+    traced: Path | None = None,
+    nuclei: Path | None = None,
+    keep: bool = False,
+    steps: int = 3000,
+    **facts: Any,
 ) -> TreeModel:
     """Fit everything for the network in `weights_in`; write both into `weights_out`.
 
-    `facts` are added to the metadata of the file.
+    keep: leave merge cost and quality as they stand in `weights_in`; steps: of each of the larger
+    fits; `facts` are added to the
+    metadata of the file. Every sixth picture is kept for the calibration.
     """
     with safe_open(weights_in, framework="numpy") as file:
         metadata = dict(file.metadata() or {})
         arrays = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
-    arrays = {k: v for k, v in arrays.items() if not k.startswith("tree.")}
+    network = {k: v for k, v in arrays.items() if not k.startswith(("tree.", "describe."))}
     net = TinyNet()
-    net.load_state_dict({k: torch.from_numpy(v.astype(np.float32)) for k, v in arrays.items()})
+    net.load_state_dict({k: torch.from_numpy(v.astype(np.float32)) for k, v in network.items()})
     encoder = TinyImageEncoder(net.fuse()).eval()
-    first = FIRST_SEED + 100_000 * seed
-    truths = [cut_up(encoder, first + k) for k in tqdm(range(scenes), desc="scenes", mininterval=5)]
-    held_out = max(1, scenes // 6)
-    cost = fit_merge(truths[:-held_out], seed)
-    judged = [judge(truth, cost) for truth in tqdm(truths, desc="regions", mininterval=5)]
-    quality = fit_quality(judged[:-held_out], seed)
-    model = TreeModel(cost, quality, fit_curve(judged[-held_out:], quality))
-    halves = {k: v.astype(np.float16) if v.dtype == np.float32 else v for k, v in arrays.items()}
-    metadata |= {"tree_scenes": str(scenes), "tree_seed": str(seed)}
+    pictures = sources(scenes, traced, nuclei, seed)
+    scenes_only = [p for p in pictures if p.kind != "nuclei"]
+    parts = [fit_vectors.segments(encoder, p) for p in tqdm(scenes_only, desc="vectors")]
+    described = fit_vectors.fit_descriptor(parts)
+    encoder.descriptor.load_state_dict({k: torch.from_numpy(v) for k, v in described.items()})
+    truths = [cut_up(encoder, p) for p in tqdm(pictures, desc="pictures", mininterval=5)]
+    held_out = np.arange(len(truths)) % 6 == 5
+    held_out[-1] |= not held_out.any()
+    if keep:
+        cost = Perceptron.from_arrays(arrays, "tree.merge")
+        quality = Perceptron.from_arrays(arrays, "tree.quality")
+    else:
+        known = [t for t, out in zip(truths, held_out, strict=True) if not out]
+        cost = fit_merge(known, seed, steps=steps)
+        quality = fit_quality([judge(truth, cost)[0] for truth in known], seed, steps)
+    judged = [_seen(t, cost, quality) for t in tqdm(truths, desc="regions", mininterval=5)]
+    learnt = [one for one, out in zip(judged, held_out, strict=True) if not out]
+    kept = [one for one, out in zip(judged, held_out, strict=True) if out]
+    right = fit_rank.fit_right(learnt, seed, steps)
+    curve = fit_rank.calibrate(kept, right)
+    whole = fit_rank.fit_whole(learnt, seed, steps // 2)
+    model = TreeModel(cost, quality, right, whole, curve)
+    halves = {k: v.astype(np.float16) if v.dtype == np.float32 else v for k, v in network.items()}
+    counts = Counter(picture.kind for picture in pictures)
+    metadata |= {"tree_seed": str(seed), **{f"tree_{k}": str(n) for k, n in counts.items()}}
     metadata |= {name: str(value) for name, value in facts.items()}
-    save_file(halves | model.to_arrays(), weights_out, metadata=metadata)
+    named = {f"describe.{name}": values for name, values in described.items()}
+    save_file(halves | named | model.to_arrays(), weights_out, metadata=metadata)
     return model
+
+
+def _seen(truth: Truth, cost: Cost, quality: Perceptron) -> fit_rank.Seen:
+    one, iou = judge(truth, cost)
+    return fit_rank.seen(one.features, one.areas, iou, quality(one.features), one.truth, one.depth)
 
 
 if __name__ == "__main__":
@@ -269,6 +249,8 @@ if __name__ == "__main__":
     parser.add_argument("weights_in", type=Path)
     parser.add_argument("weights_out", type=Path)
     parser.add_argument("--scenes", type=int, default=240)
+    parser.add_argument("--traced", type=Path, help="folder of path-traced shards")
+    parser.add_argument("--nuclei", type=Path, help="folder with images/ and labels/")
+    parser.add_argument("--keep", action="store_true", help="merge cost and quality as they are")
     parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    main(options.weights_in, options.weights_out, options.scenes, options.seed)
+    main(**vars(parser.parse_args()))

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from samlab.sam.tiny.net import TinyNet
@@ -54,7 +54,9 @@ class Recipe:
 class Trainer:
     """Network, optimiser and moving average; `run` trains until the budget is spent."""
 
-    def __init__(self, recipe: Recipe, scenes: Path, out: Path, device: str = "cpu") -> None:
+    def __init__(
+        self, recipe: Recipe, scenes: Path | list[Path], out: Path, device: str = "cpu"
+    ) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.scenes, self.out = recipe, scenes, out
         self.device = torch.device(device)
@@ -124,6 +126,14 @@ class Trainer:
         self.step, self.pictures = state["step"], state["pictures"]
         self.seconds = state["seconds"]
         return True
+
+    def start_from(self, path: Path) -> None:
+        """Take over the network of a weights file, with a fresh optimiser."""
+        arrays = {k: v for k, v in load_file(path).items()
+                  if not k.startswith(("tree.", "describe."))}  # fmt: skip
+        for net in (self.net, self.average):
+            net.load_state_dict({k: v.float() if v.is_floating_point() else v
+                                 for k, v in arrays.items()})  # fmt: skip
 
     def write_weights(self, path: Path) -> None:
         """The averaged weights as float16, with recipe and counts in the header."""
@@ -221,19 +231,22 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Train the embedded model's network.")
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--steps", type=int, default=0, help="budget in steps instead of minutes")
-    parser.add_argument("--scenes", type=Path, required=True, help="folder of training.cache")
+    parser.add_argument("--scenes", type=Path, nargs="+", required=True, help="folders of shards")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--start", type=Path, help="weights to go on from, where no run is resumed")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     recipe = Recipe(minutes=options.minutes, steps=options.steps, seed=options.seed)
     trainer = Trainer(recipe, options.scenes, options.out, options.device)
     if options.resume and trainer.resume():
         print(f"going on from step {trainer.step}", flush=True)
+    elif options.start is not None:
+        trainer.start_from(options.start)
     trainer.run(options.workers)
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from training import cache, data
+from training import cache, data, shards
 
 # root - whole 1 - parts 2, 3; whole 4
 PARENTS = np.array([0, 0, 1, 1, 0], np.int32)
-TREE = data.grow(cache.Tables(PARENTS, np.array([0, 7, 8, 8, 9], np.int32)))
+TREE = data.grow(shards.Tables(PARENTS, np.array([0, 7, 8, 8, 9], np.int32)))
 
 
 @pytest.fixture(scope="module")
@@ -84,10 +84,10 @@ def test_missing_scenes_are_named(tmp_path: Path) -> None:
 def test_shards_survive_the_disk_and_are_not_made_twice(folder: Path) -> None:
     from training.scenes import render
 
-    shard = cache.read_shard(folder, 1)
+    shard = shards.read(folder, 1)
     scene = render(cache.FIRST_SEED + cache.SHARD + 2, 96)
     np.testing.assert_array_equal(shard.image[2], scene.image)
     np.testing.assert_array_equal(shard.leaf[2], scene.leaf)
     np.testing.assert_array_equal(shard.tables[2].parents, scene.parents)
-    assert cache.complete(folder) == [0, 1]
+    assert shards.complete(folder) == [0, 1]
     assert list(cache.fill(folder, 2, 96, workers=1)) == []

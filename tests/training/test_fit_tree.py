@@ -7,7 +7,8 @@ import pytest
 
 from samlab.sam.tiny.region_tree import AREA, Maps, RegionGraph, graph_trees, region_graph
 from samlab.sam.tiny.regions import fixed_cost
-from training.fit_tree import fit, judge, merge_examples, truth_of
+from training.fit_tree import judge, merge_examples, truth_of
+from training.fitting import fit
 
 PARENTS = np.array([0, 0, 0, 2])
 """Floor (1), a square (2), and a square painted on it (3)."""
@@ -53,11 +54,13 @@ def test_targets_say_same_leaf_same_whole_or_neither(graph, leaf):
 
 
 def test_the_whole_picture_is_no_segment(graph, leaf):
-    judged = judge(truth_of(graph, leaf, PARENTS), fixed_cost)
-    assert judged.truth.max() > 0.8
+    judged, iou = judge(truth_of(graph, leaf, PARENTS), fixed_cost)
+    assert judged.best.max() > 0.8
+    assert judged.depth.tolist() == [1, 1, 2]
+    assert iou.shape == (len(judged.areas),) * 2
     everything = judged.areas.argmax()
     largest = max(86 * 86, 120 * 120 - 86 * 86)
-    assert judged.truth[everything] == pytest.approx(largest / 120**2, abs=0.02)
+    assert judged.best[everything] == pytest.approx(largest / 120**2, abs=0.02)
 
 
 def test_fit_learns_a_smooth_function():

@@ -9,6 +9,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from samlab.sam.tiny.model import WEIGHTS
 from samlab.sam.tiny.net import TinyNet
 from training import cache, curves
 from training.train import Recipe, Trainer
@@ -101,3 +102,14 @@ def test_larger_pictures_come_last(scenes: Path, tmp_path: Path) -> None:
     trainer.step = 8
     assert trainer.last_phase
     assert next(trainer.batches(workers=0)).image.shape[-1] == 96
+
+
+def test_training_goes_on_from_the_shipped_weights(scenes: Path, tmp_path: Path) -> None:
+    trainer = Trainer(Recipe(steps=2), scenes, tmp_path)
+    before = {k: v.clone() for k, v in trainer.net.state_dict().items()}
+    trainer.start_from(WEIGHTS)
+    shipped = load_file(WEIGHTS)
+    for net in (trainer.net, trainer.average):
+        for name, value in net.state_dict().items():
+            torch.testing.assert_close(value, shipped[name].to(value.dtype))
+    assert any(not torch.equal(v, before[k]) for k, v in trainer.net.state_dict().items())

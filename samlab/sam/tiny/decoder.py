@@ -1,8 +1,9 @@
 """Prompts to masks by looking up regions of one picture's trees.
 
-`TreeDecoder` is opened once per embedding. It keeps two lists: all regions of the trees, for boxes
-and masks, and the shown ones for points: few enough for a person, different enough to survive the
-box NMS of SAM's mask generator. Which of them a point means, how deep it lies in each decides.
+`TreeDecoder` is opened once per embedding. It keeps three lists: all regions of the trees, for
+boxes and masks; those offered to points; and among them the shown ones (`ranking`), few and likely
+right, whose predicted IoU lies above SAM's default threshold. Which of the offered ones a point
+means, how deep it lies in each decides.
 """
 
 from __future__ import annotations
@@ -11,21 +12,26 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from samlab.sam.tiny.outlines import mask_logits, outline_gain
+from samlab.sam.tiny.ranking import SAME_BOX, predicted_iou, rank
 from samlab.sam.tiny.region_tree import AREA, Array, Maps, RegionGraph, region_graph
 from samlab.sam.tiny.regions import centrality, persistence, pooled_regions
-from samlab.sam.tiny.scores import TreeModel, appeal, choose, region_features
+from samlab.sam.tiny.scores import TreeModel, appeal, choose
 
 CELL = 4
 """Pixels of the resized input per cell."""
 
-SHOWN = 300
-"""At most so many regions answer points."""
+OFFERED = 300
+"""So many regions, beside the shown ones, answer points."""
 
 LEAST_GAIN = 0.25
-"""Regions that add less than this in `choose` are not shown: bits of texture mostly."""
+"""Regions that add less than this in `choose` are not offered: bits of texture mostly."""
+
+SHOWN_BONUS = 1.0
+"""How much it counts for a point that a region is a shown one."""
 
 MIDDLE = 4.0
 """How much it counts that a point lies in the middle of a region (see `centrality`): people point
@@ -34,12 +40,8 @@ at the middle of what they mean."""
 RIM = 0.02
 """The least that a point's depth in a region counts."""
 
-SAME_BOX = 0.7
-"""Box IoU above which SAM's mask generator drops the lower of two masks."""
-
-THRESHOLD = 0.88
-"""SAM's default `pred_iou_thresh`. Shown regions lie above it, all others below: the predicted IoU
-is 0.88 plus 0.12 times the expected IoU for the former, 0.88 times it for the latter."""
+OFF_CENTRE = 0.2
+"""Share of its probability that a region loses for a click at its very rim."""
 
 DISTINCT = 0.8
 """The three answers to a point overlap by less than this IoU where that is possible."""
@@ -88,20 +90,28 @@ class TreeDecoder:
     ) -> None:
         self.grid, self.device, self.model = grid, device, model
         self.gain = outline_gain(maps.boundary)
-        self.graph: RegionGraph = region_graph(maps)
-        self.regions, iou = pooled_regions(self.graph, model.merge_cost)
-        quality = model.quality(region_features(self.graph, self.regions))
-        lasting = persistence(self.regions)
-        self.score = appeal(iou, quality, lasting)
-        weights = quality**2 * lasting * np.sqrt(self.regions.areas)
-        boxes = self.regions.boxes
-        self.shown = choose(iou, boxes, weights, SHOWN, SAME_BOX, LEAST_GAIN)
-        self.overlap = iou[np.ix_(self.shown, self.shown)]
-        rows = self.regions.members[self.shown]
-        self.depth = centrality(rows, boxes[self.shown], self.graph.leaves)
-        self.iou = self._predicted_iou(np.arange(len(self.score)), self.score)
         self.made: list[Array] = []
         self.made_iou: list[float] = []
+        # Sums in another order differ in the last bit, and ties then fall otherwise.
+        with threadpool_limits(1, user_api="blas"):
+            self._judge(region_graph(maps), model)
+
+    def _judge(self, graph: RegionGraph, model: TreeModel) -> None:
+        """Pool the regions, rank them, and choose what points are answered with."""
+        self.graph = graph
+        self.regions, iou = pooled_regions(graph, model.merge_cost)
+        self.ranking = rank(graph, self.regions, iou, model)
+        self.shown, boxes = self.ranking.shown, self.regions.boxes
+        quality, lasting = self.ranking.quality, persistence(self.regions)
+        self.score = appeal(iou, quality, lasting)
+        weights = quality**2 * lasting * np.sqrt(self.regions.areas)
+        others = choose(iou, boxes, weights, OFFERED, SAME_BOX, LEAST_GAIN)
+        self.offered = np.unique(np.concatenate([self.shown, others]))
+        self.is_shown = np.isin(np.arange(len(iou)), self.shown)
+        self.overlap = iou[np.ix_(self.offered, self.offered)]
+        rows = self.regions.members[self.offered]
+        self.depth = centrality(rows, boxes[self.offered], graph.leaves)
+        self.iou = predicted_iou(self.ranking.right, self.is_shown)
 
     # ------------------------------------------------------------ prompts
 
@@ -117,6 +127,7 @@ class TreeDecoder:
         given = [x for x in (point_coords, boxes, mask_input) if x is not None]
         count = len(given[0]) if given else 1
         answers, scores = np.full((count, 3), -1, np.int64), np.zeros((count, 3), np.float32)
+        first = np.zeros(count, np.int64)
         points = None if point_coords is None else point_coords.detach().cpu().numpy()
         labels = None if point_labels is None else point_labels.detach().cpu().numpy()
         if points is not None and boxes is None and mask_input is None and points.shape[1] == 1:
@@ -124,7 +135,7 @@ class TreeDecoder:
         else:
             simple = np.zeros(count, bool)
         if points is not None and simple.any():
-            answers[simple], scores[simple] = self._at_points(points[simple, 0])
+            answers[simple], scores[simple], first[simple] = self._at_points(points[simple, 0])
         sides = None if boxes is None else boxes.detach().cpu().numpy().reshape(count, 4)
         logits = None if mask_input is None else mask_input.detach().cpu().numpy()
         for k in np.flatnonzero(~simple):
@@ -138,7 +149,7 @@ class TreeDecoder:
             )
         scores[~simple] = self._scores(answers[~simple])
         if not multimask_output:
-            best = scores.argmax(1)[:, None]
+            best = first[:, None]
             answers = np.take_along_axis(answers, best, 1)
             scores = np.take_along_axis(scores, best, 1)
         return TreePredictions(
@@ -146,13 +157,6 @@ class TreeDecoder:
             torch.from_numpy(answers).to(self.device),
             self,
         )
-
-    def _predicted_iou(self, regions: Array, rank: Array) -> Array:
-        """float32, shape of `regions`, from the rank of each; shown ones above `THRESHOLD`."""
-        expected = self.model.expected_iou(rank)
-        above = THRESHOLD + (1 - THRESHOLD) * (0.01 + 0.99 * expected)
-        is_shown = np.isin(regions, self.shown)
-        return np.where(is_shown, above, THRESHOLD * expected).astype(np.float32)
 
     def _scores(self, answers: Array) -> Array:
         every = np.concatenate([self.iou, np.array(self.made_iou, np.float32), np.zeros(1)])
@@ -168,34 +172,38 @@ class TreeDecoder:
         x, y = (np.floor((points[:, k] + 0.5) / CELL).astype(np.int64) for k in (0, 1))
         return np.clip(y, 0, height - 1), np.clip(x, 0, width - 1), inside
 
-    def _at_points(self, points: Array) -> tuple[Array, Array]:
-        """Three answers to each of K single points, smallest first, (K, 3), and predicted IoU.
+    def _at_points(self, points: Array) -> tuple[Array, Array, Array]:
+        """Three answers to each of K single points, smallest first, (K, 3), their predicted IoU,
+        and which of the three is the best (K,).
 
-        The best of the shown regions around the point, then the best of those that differ from it,
-        then of those that differ from both; the first again where there is no other. Where only
-        doubtful regions lie around it, none of them shown, the best of those.
+        The best of the offered regions around the point, then the best of those that differ from
+        it, then of those that differ from both; the first again where there is no other. Where
+        none is offered around it, the best of all that lie there.
         """
         y, x, inside = self._cells(points)
         depth = self.depth[:, y, x]
-        rank = self.score[self.shown][:, None] + MIDDLE * np.log(np.maximum(depth / 255, RIM))
+        base = self.score[self.offered] + SHOWN_BONUS * self.is_shown[self.offered]
+        rank = base[:, None] + MIDDLE * np.log(np.maximum(depth / 255, RIM))
         rank = np.where(depth > 0, rank, -np.inf)
-        every, columns = rank.copy(), np.arange(len(points))
+        columns = np.arange(len(points))
         place = np.zeros((len(points), 3), np.int64)
         for k in range(3):
             best = rank.argmax(0)
             found = np.isfinite(rank[best, columns])
             place[:, k] = np.where(found, best, place[:, 0])
             rank[self.overlap[:, best] >= DISTINCT] = -np.inf
-        answers, ranks = self.shown[place], every[place, columns[:, None]]
+        answers = self.offered[place]
+        near = depth[place, columns[:, None]] / 255
         for bare in np.flatnonzero(~(depth > 0).any(0)).tolist():
             around = np.flatnonzero(self.regions.members[:, self.graph.leaves[y[bare], x[bare]]])
-            answers[bare] = self._best(around, self.score, apart=True)
-            ranks[bare] = self.score[answers[bare]]
+            answers[bare], near[bare] = self._best(around, self.score, apart=True), 0
         order = np.argsort(self.regions.areas[answers], axis=1, kind="stable")
-        answers, ranks = (np.take_along_axis(x, order, axis=1) for x in (answers, ranks))
-        scores = self._predicted_iou(answers, ranks)
+        answers, near = (np.take_along_axis(x, order, axis=1) for x in (answers, near))
+        right = self.ranking.right[answers] * (1 - OFF_CENTRE + OFF_CENTRE * near)
+        scores = predicted_iou(right, self.is_shown[answers])
         on = inside[:, None]
-        return np.where(on, answers, -1), np.where(on, scores, 0)
+        first = (order == 0).argmax(1)
+        return np.where(on, answers, -1), np.where(on, scores, 0), first
 
     def _answer(self, prompt: Prompt) -> Array:
         """Three answers to any prompt; -1 where there are fewer."""

@@ -2,17 +2,20 @@
 
 `build_tiny()` gives SAM's own class `Sam`, put together from three modules of ours, so that
 `SamPredictor` and `SamAutomaticMaskGenerator` work with it unchanged. It is not SAM: it segments by
-appearance. The encoder is a small network (`tiny_net`) that sees outlines, affinities and
+appearance. The encoder is a small network (`net`) that sees outlines, affinities and
 materials; the prompt encoder hands prompts on as they are; the mask decoder looks masks up in the
-region trees of the embedding (`region_tree`, `tree_prompts`).
+region trees of the embedding (`region_tree`, `decoder`).
 
-Trained on procedural scenes alone; see `docs/embedded_model.md`.
+Trained on computed scenes and CC0 pictures; see `docs/embedded_model.md`.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +28,7 @@ from torch.nn import functional as F
 from samlab.errors import CheckpointError, InputError
 from samlab.errors.arguments import checked_arguments
 from samlab.sam.tiny.decoder import TreeDecoder, TreePredictions
+from samlab.sam.tiny.descriptor import DESCRIPTOR_DIM, Descriptor, learnt_part
 from samlab.sam.tiny.net import (
     EMBEDDING_DIM,
     PIXEL_MEAN,
@@ -46,13 +50,47 @@ REMEMBERED = 4
 """Embeddings whose trees the mask decoder keeps."""
 
 
-class TinyImageEncoder(nn.Module):
-    """A padded picture, normalised as SAM does it, to an embedding (`tiny_net.pack`)."""
+THREADS = 2
+"""The encoder always computes with so many threads, however many are set: convolutions add up in
+an order that depends on it, and a difference in the last bit decides ties in even pictures."""
 
-    def __init__(self, net: TinyNet, img_size: int = IMG_SIZE) -> None:
+
+@contextmanager
+def _fixed_threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One picture as the network sees it, with h x w cells of stride 16 that hold the picture.
+
+    semantic (1, 128, h, w), boundary (1, 1, 4h, 4w), affinity (1, 16, 2h, 2w), CIE Lab of cells of
+    four and of two pixels (1, 3, 4h, 4w) and (1, 3, 8h, 8w); size: of the picture in pixels.
+    """
+
+    semantic: Tensor
+    boundary: Tensor
+    affinity: Tensor
+    lab: Tensor
+    fine: Tensor
+    size: tuple[int, int]
+
+
+class TinyImageEncoder(nn.Module):
+    """A padded picture, normalised as SAM does it, to an embedding (`net.pack`)."""
+
+    def __init__(
+        self, net: TinyNet, descriptor: Descriptor | None = None, img_size: int = IMG_SIZE
+    ) -> None:
         super().__init__()
         self.img_size = img_size
         self.net = net
+        self.descriptor = descriptor or Descriptor()
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
@@ -62,17 +100,27 @@ class TinyImageEncoder(nn.Module):
                 f"Expected pictures of shape (B, 3, {self.img_size}, {self.img_size}), got "
                 f"{tuple(x.shape)}. Use SamPredictor, or Sam.preprocess, to resize and pad."
             )
-        return torch.cat([self._one(picture[None]) for picture in x.float()])
+        with _fixed_threads(THREADS):
+            return torch.cat([self._one(picture[None]) for picture in x.float()])
 
-    def _one(self, x: Tensor) -> Tensor:
+    def look(self, x: Tensor) -> Seen:
+        """What the network and the colours say of one padded picture (1, 3, S, S)."""
         height, width = valid_size(x[0])
         rows, columns = (-(-size // STRIDE) * STRIDE for size in (height, width))
         cut = x[:, :, :rows, :columns].contiguous(memory_format=torch.channels_last)
         semantic, boundary, affinity = self.net(cut)
-        lab = _lab_of_cells(cut, height, width)
+        lab = _lab_of_cells(cut, height, width, 4)
+        fine = _lab_of_cells(cut, height, width, 2)[:, :, : -(-height // 2), : -(-width // 2)]
+        missing = rows // 2 - fine.shape[2], columns // 2 - fine.shape[3]
+        fine = F.pad(fine, (0, missing[1], 0, missing[0]), mode="replicate")
+        return Seen(semantic, boundary, affinity, lab, fine, (height, width))
+
+    def _one(self, x: Tensor) -> Tensor:
+        seen = self.look(x)
+        described = self.descriptor(seen.fine, seen.semantic)
         # Logits beyond 10, as certain as padding is, would only add to the length of the vectors.
-        packed = pack(semantic, boundary.clamp(-10, 10), affinity, lab)
-        packed[:, :128] *= _covered(packed, height, width)
+        packed = pack(described, seen.boundary.clamp(-10, 10), seen.affinity, seen.lab)
+        packed[:, :DESCRIPTOR_DIM] *= _covered(packed, *seen.size)
         cells = self.img_size // 16
         padding = _padding(packed.shape[1], packed.device)
         whole = padding.expand(1, -1, cells, cells).clone()
@@ -90,16 +138,16 @@ def valid_size(x: Tensor) -> tuple[int, int]:
     return int(rows[-1]) + 1, int(columns[-1]) + 1
 
 
-def _lab_of_cells(x: Tensor, height: int, width: int) -> Tensor:
-    """(1, 3, h, w) CIE Lab of stride-4 cells, D65; cells that hold no pixel of the picture have
+def _lab_of_cells(x: Tensor, height: int, width: int, side: int) -> Tensor:
+    """(1, 3, h, w) CIE Lab of cells of `side` pixels, D65; those that hold nothing of it have
     lightness `PADDING_L`. Formulas: IEC 61966-2-1 (sRGB) and CIE 15 (Lab)."""
     mean = torch.tensor(PIXEL_MEAN, device=x.device).view(1, 3, 1, 1)
     std = torch.tensor(PIXEL_STD, device=x.device).view(1, 3, 1, 1)
     rgb = ((x * std + mean) / 255).clamp(0, 1)
     inside = torch.zeros_like(x[:, :1])
     inside[:, :, :height, :width] = 1
-    share = F.avg_pool2d(inside, 4)
-    rgb = F.avg_pool2d(rgb * inside, 4) / share.clamp(min=1e-6)
+    share = F.avg_pool2d(inside, side)
+    rgb = F.avg_pool2d(rgb * inside, side) / share.clamp(min=1e-6)
     linear = torch.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     to_xyz = torch.tensor(
         [
@@ -131,15 +179,15 @@ def _padding(channels: int, device: torch.device) -> Tensor:
     blank = torch.zeros(1, channels, 1, 1, device=device)
     lab = torch.zeros(1, 3, 4, 4, device=device)
     lab[:, 0] = PADDING_L
-    semantic, boundary = torch.zeros(1, 128, 1, 1), torch.full((1, 1, 4, 4), -10.0)
-    affinity = torch.zeros(1, 16, 2, 2)
-    return blank + pack(semantic.to(device), boundary.to(device), affinity.to(device), lab)
+    described = torch.zeros(1, DESCRIPTOR_DIM, 1, 1)
+    boundary, affinity = torch.full((1, 1, 4, 4), -10.0), torch.zeros(1, 16, 2, 2)
+    return blank + pack(described.to(device), boundary.to(device), affinity.to(device), lab)
 
 
 @checked_arguments
 def read_maps(embedding: Tensor) -> Maps:
     """The maps in an embedding (1, 256, h, w), cut to the cells that hold the picture."""
-    semantic, boundary, affinity, lab = unpack(embedding.detach().float().cpu())
+    described, boundary, affinity, lab = unpack(embedding.detach().float().cpu())
     inside = lab[0, 0] > PADDING_L / 2
     height = max(int(inside.any(1).sum()), 1)
     width = max(int(inside.any(0).sum()), 1)
@@ -152,7 +200,7 @@ def read_maps(embedding: Tensor) -> Maps:
         boundary=np.ascontiguousarray(boundary[0, 0, :height, :width].sigmoid().numpy()),
         lab=np.ascontiguousarray(lab[0, :, :height, :width].permute(1, 2, 0).numpy()) / 100,
         affinity=grow(affinity, 2),
-        semantic=grow(semantic, 4),
+        semantic=grow(learnt_part(described), 4),
     )
 
 
@@ -288,8 +336,11 @@ def build_tiny(weights: Path | None = None) -> Sam:
     arrays = _read(path)
     net = TinyNet()
     state = {k: torch.from_numpy(v) for k, v in arrays.items() if not k.startswith("tree.")}
+    parts = {k.removeprefix("describe."): state.pop(k) for k in list(state) if "describe." in k}
+    descriptor = Descriptor()
     try:
         net.load_state_dict(state)
+        descriptor.load_state_dict(parts)
         model = TreeModel.from_arrays(arrays)
     except (RuntimeError, KeyError) as error:
         raise CheckpointError(
@@ -298,7 +349,7 @@ def build_tiny(weights: Path | None = None) -> Sam:
         ) from error
     net.fuse().to(memory_format=torch.channels_last)
     sam = Sam(
-        TinyImageEncoder(net),
+        TinyImageEncoder(net, descriptor),
         TinyPromptEncoder(),
         TinyMaskDecoder(model),
         list(PIXEL_MEAN),

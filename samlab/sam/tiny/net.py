@@ -8,8 +8,9 @@ stride 4. It answers, for a picture normalised as SAM does it,
 - what it looks like: a 128-d unit vector per stride-16 cell, close for equal materials.
 
 SAM's interface has room for exactly one embedding, 256 numbers per stride-16 cell. `pack` puts the
-three answers and the picture's colours into it and `unpack` takes them out again, so that a mask
-decoder needs nothing but the embedding. The training program and inference share this file.
+description of each cell (`descriptor`), outlines, affinities and the picture's colours into it and
+`unpack` takes them out again, so that a mask decoder needs nothing but the embedding. The training
+program and inference share this file.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from samlab.sam.tiny.descriptor import DESCRIPTOR_DIM
+
 SEMANTIC_DIM = 128
 AFFINITY_DIM = 16
 EMBEDDING_DIM = 256
@@ -28,7 +31,7 @@ STRIDE = 32
 
 GEOMETRY_SCALE = 0.01
 """Boundary, colour and affinity are stored this small, so that the cosine of two pooled embedding
-vectors is decided by the semantic part."""
+vectors is decided by the description."""
 
 BOUNDARY_SCALE = 0.1
 """Boundary logits reach about 10; this brings them to the size of the other channels."""
@@ -201,13 +204,13 @@ class TinyNet(nn.Module):
         return self
 
 
-def pack(semantic: Tensor, boundary: Tensor, affinity: Tensor, lab: Tensor) -> Tensor:
+def pack(described: Tensor, boundary: Tensor, affinity: Tensor, lab: Tensor) -> Tensor:
     """The one embedding that SAM's interface carries.
 
-    `semantic` (B, 128, h, w), `boundary` (B, 1, 4h, 4w) logits, `affinity` (B, 16, 2h, 2w), `lab`
-    (B, 3, 4h, 4w) CIE Lab with L in 0..100. Returns (B, 256, h, w) float32: channels 0:128 semantic
-    (made unit length), 128:144 boundary, 144:192 Lab, 192:256 affinity, the last three groups
-    small (`GEOMETRY_SCALE`) so that they do not disturb cosines of pooled vectors.
+    `described` (B, 128, h, w) from `descriptor`, `boundary` (B, 1, 4h, 4w) logits, `affinity`
+    (B, 16, 2h, 2w), `lab` (B, 3, 4h, 4w) CIE Lab with L in 0..100. Returns (B, 256, h, w) float32:
+    channels 0:128 description, 128:144 boundary, 144:192 Lab, 192:256 affinity, the last three
+    groups small (`GEOMETRY_SCALE`) so that they do not disturb cosines of pooled vectors.
 
     >>> parts = torch.rand(1, 128, 2, 3), torch.rand(1, 1, 8, 12), torch.rand(1, 16, 4, 6)
     >>> pack(*parts, lab=torch.rand(1, 3, 8, 12)).shape
@@ -221,17 +224,17 @@ def pack(semantic: Tensor, boundary: Tensor, affinity: Tensor, lab: Tensor) -> T
         ],
         dim=1,
     )
-    return torch.cat([F.normalize(semantic.float(), dim=1), geometry * GEOMETRY_SCALE], dim=1)
+    return torch.cat([described.float(), geometry * GEOMETRY_SCALE], dim=1)
 
 
 def unpack(embedding: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The inverse of `pack`: (semantic, boundary, affinity, lab) from (B, 256, h, w).
+    """The inverse of `pack`: (described, boundary, affinity, lab) from (B, 256, h, w).
 
     Shapes and units as `pack` takes them.
     """
-    semantic, boundary, lab, affinity = embedding.split([SEMANTIC_DIM, 16, 48, 64], dim=1)
+    described, boundary, lab, affinity = embedding.split([DESCRIPTOR_DIM, 16, 48, 64], dim=1)
     return (
-        semantic,
+        described,
         F.pixel_shuffle(boundary, 4) / (GEOMETRY_SCALE * BOUNDARY_SCALE),
         F.pixel_shuffle(affinity, 2) / GEOMETRY_SCALE,
         F.pixel_shuffle(lab, 4) * (100.0 / GEOMETRY_SCALE),

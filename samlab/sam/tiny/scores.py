@@ -73,35 +73,44 @@ class Perceptron:
 
 @dataclass(frozen=True)
 class TreeModel:
-    """Everything that was fitted: the merge cost, the quality of regions, and the curve from
-    `appeal` to the expected IoU with a true segment.
+    """Everything that was fitted.
 
-    curve (2, n): appeal, rising, and expected IoU, never falling.
+    merge_cost: of two neighbours; quality: expected IoU of a region from its own figures; right:
+    of a candidate beside its rivals; whole: whether a right region is a whole; curve (2, n): the
+    answer of `right`, rising, and the share that was right on scenes kept for it, never falling.
     """
 
     merge_cost: Perceptron
     quality: Perceptron
+    right: Perceptron
+    whole: Perceptron
     curve: Array
 
-    def expected_iou(self, attraction: Array) -> Array:
-        """(n,) from `appeal` (n,), in its order: expected IoU with a true segment, on scenes."""
-        result: Array = np.interp(attraction, self.curve[0], self.curve[1])
+    def probability(self, features: Array) -> Array:
+        """(n,) from the features of candidates: calibrated probability to be right."""
+        result: Array = np.interp(self.right(features), self.curve[0], self.curve[1])
         return result
 
     def to_arrays(self) -> dict[str, Array]:
         """Named arrays, as they stand in the weights file."""
-        cost = self.merge_cost.to_arrays("tree.merge")
-        quality = self.quality.to_arrays("tree.quality")
-        return cost | quality | {"tree.curve": np.ascontiguousarray(self.curve, np.float32)}
+        arrays = {"tree.curve": np.ascontiguousarray(self.curve, np.float32)}
+        for prefix, name in PARTS.items():
+            arrays |= getattr(self, name).to_arrays(prefix)
+        return arrays
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, Array]) -> TreeModel:
         """The inverse of `to_arrays`; other names in `arrays` are ignored."""
-        return cls(
-            Perceptron.from_arrays(arrays, "tree.merge"),
-            Perceptron.from_arrays(arrays, "tree.quality"),
-            arrays["tree.curve"],
-        )
+        parts = {name: Perceptron.from_arrays(arrays, prefix) for prefix, name in PARTS.items()}
+        return cls(**parts, curve=arrays["tree.curve"])
+
+
+PARTS = {
+    "tree.merge": "merge_cost",
+    "tree.quality": "quality",
+    "tree.right": "right",
+    "tree.whole": "whole",
+}
 
 
 def region_features(graph: RegionGraph, regions: Regions) -> Array:

@@ -30,7 +30,7 @@ def test_unpack_gives_back_what_was_packed(batch: int, height: int, width: int, 
         torch.testing.assert_close(got, sent, rtol=1e-4, atol=1e-4)
 
 
-def test_cosine_of_pooled_embeddings_is_that_of_the_semantic_part() -> None:
+def test_cosine_of_pooled_embeddings_is_that_of_the_description() -> None:
     torch.manual_seed(0)
     semantic = F.normalize(torch.randn(2, 128, 4, 4), dim=1)
     geometry = 5 * torch.randn(2, 1, 16, 16), F.normalize(torch.randn(2, 16, 8, 8), dim=1)

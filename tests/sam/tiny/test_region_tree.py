@@ -230,11 +230,11 @@ def test_perceptron_goes_through_arrays_unchanged():
     parts = [(rng.random((5, 4)), rng.random(4)), (rng.random((4, 1)), rng.random(1))]
     layers = tuple((w.astype(np.float32), b.astype(np.float32)) for w, b in parts)
     one = Perceptron(np.zeros(5, np.float32), np.ones(5, np.float32), layers)
-    model = TreeModel(one, one, np.array([[0, 1], [0.5, 1]], np.float32))
+    model = TreeModel(one, one, one, one, np.array([[0, 1], [0.5, 1]], np.float32))
     again = TreeModel.from_arrays(model.to_arrays())
     x = rng.random((7, 5)).astype(np.float32)
     np.testing.assert_array_equal(again.quality(x), one(x))
-    np.testing.assert_allclose(again.expected_iou(np.array([0.0, 0.5, 1.0])), [0.5, 0.75, 1.0])
+    np.testing.assert_allclose(again.probability(x), 0.5 + one(x) / 2, rtol=1e-6)
 
 
 def test_region_boxes_of_unions():
