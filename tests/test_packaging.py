@@ -36,7 +36,7 @@ def test_numpy_and_pandas_of_colab_and_kaggle_satisfy_the_bounds() -> None:
 
 
 def test_extras_are_the_documented_ones() -> None:
-    assert set(project()["optional-dependencies"]) == {"hf", "train", "ray", "test"}
+    assert set(project()["optional-dependencies"]) == {"hf", "train", "ray", "graph", "test"}
 
 
 def test_make_help_lists_every_public_target() -> None:
