@@ -117,7 +117,8 @@ def summary_html(segments: Segments, clustering: Clustering, seconds: float | No
             "Raise eps or lower min_samples.</p>"
         )
     elif clustering.reason != "given":
-        note = f"<p class='samlab-note'>eps: {escape(clustering.reason)}.</p>"
+        about = "eps: " if clustering.method == "dbscan" else ""
+        note = f"<p class='samlab-note'>{about}{escape(clustering.reason)}.</p>"
     return (
         "<div class='samlab-tiles' style='display:flex;flex-wrap:wrap;gap:.6em 2.2em'>"
         f"{cells}</div>{note}"

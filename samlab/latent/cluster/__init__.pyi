@@ -1,3 +1,4 @@
+from .clusters import Method as Method
 from .clusters import cluster as cluster
 from .clusters import sweep as sweep
 from .distances import auto_min_samples as auto_min_samples

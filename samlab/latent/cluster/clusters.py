@@ -214,7 +214,7 @@ def _whole(
     """From the distances of all pairs."""
     distances = distance_matrix(vectors, asked.metric)
     tree = Hierarchy(distances, needed)
-    radius, reason = asked.eps, "given"
+    radius, reason, cut = asked.eps, "given", np.nan
     if asked.method == "dbscan":
         if radius is None:
             radius, reason = _automatic(tree)
@@ -226,15 +226,17 @@ def _whole(
         labels = leiden(_points(vectors, asked.metric))
         reason = "the communities with the largest modularity of the graph of nearest neighbours"
     else:
-        labels, radius, reason = _joined(segments, asked, embedding)
+        labels, cut, reason = _joined(segments, asked, embedding)
+        radius = None
         if asked.method == "kmeans":
             count = int(labels.max(initial=0)) + 1
             labels = k_means(_points(vectors, asked.metric), areas_of(segments), count)
-            radius, reason = None, f"k-means into {counted(count, 'class')}: {reason}"
+            cut, reason = np.nan, f"k-means into {counted(count, 'class')}: {reason}"
     return Clustering(
         labels=labels, eps=np.nan if radius is None else radius, min_samples=needed,
         k_distances=_k_distances(tree), silhouette=silhouette(distances, labels), reason=reason,
         metric=asked.metric, method=asked.method,
+        cut=cut,
     )  # fmt: skip
 
 

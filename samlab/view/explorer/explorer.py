@@ -13,7 +13,7 @@ import traitlets
 from samlab.errors import InputError
 from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
-from samlab.latent.cluster import auto_min_samples
+from samlab.latent.cluster import Method, auto_min_samples
 from samlab.latent.embed import ColourTexture, Embedder, PatchFeatures, embed, pool
 from samlab.latent.projection import project
 from samlab.segments import Segments
@@ -321,7 +321,7 @@ def explore(
     eps: float | Literal["auto"] = "auto",
     min_samples: int | Literal["auto"] = "auto",
     metric: Literal["cosine", "euclidean"] = "cosine",
-    method: Literal["dbscan", "hdbscan"] = "dbscan",
+    method: Method = "auto",
     embedding: str | None = None,
     features: PatchFeatures | None = None,
     points: np.ndarray | None = None,
@@ -342,8 +342,9 @@ def explore(
             clustering without a radius has, is the same as `"auto"`.
         min_samples: As in `samlab.cluster`.
         metric: As in `samlab.cluster`.
-        method: As in `samlab.cluster`; for HDBSCAN the slider moves the distance below which
-            classes are not split further.
+        method: As in `samlab.cluster`. For HDBSCAN the slider moves the distance below which
+            classes are not split further; for all others it moves DBSCAN's radius, away from the
+            classes that the segments have.
         embedding: Name of the vectors to begin with; the first ones by default.
         features: The encoded picture; with it the pooling can be changed in the widget.
         points: Coordinates on the map, (N, 2); UMAP of the vectors by default.
@@ -367,7 +368,8 @@ def explore(
     if len(segments) and name not in known and features is None:
         segments.embedding(embedding)  # raises, and says what there is
     needed = auto_min_samples(len(segments)) if min_samples == "auto" else min_samples
-    settings = Settings(name, "coverage", method, metric, needed).changed({})
+    tuned = "hdbscan" if method == "hdbscan" else "dbscan"
+    settings = Settings(name, "coverage", tuned, metric, needed).changed({})
     return Explorer(
         segments, image, settings, eps=eps, features=features, points=points, embedders=embedders
     )

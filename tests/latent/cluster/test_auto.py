@@ -69,7 +69,8 @@ def test_the_classes_that_last_are_the_groups(sizes):
     )
     assert found.unassigned == 0
     assert found.class_areas.sum() == pytest.approx(1)
-    again = cluster(grid_of(truth), found.eps, method="ward")
+    assert np.isnan(found.eps)
+    again = cluster(grid_of(truth), found.cut, method="ward")
     np.testing.assert_array_equal(again.labels, found.labels)
     assert again.reason == "given"
 
