@@ -29,7 +29,7 @@ def check_clustering() -> Finding:
     wrong = []
     for name, options in _WAYS:
         try:
-            found = cluster(points, min_samples=4, **options)  # type: ignore[arg-type]
+            found = cluster(points, min_samples=4, **options)
         except _BREAKS as error:
             wrong.append(f"{name}: {type(error).__name__}: {error}")
             continue

@@ -76,7 +76,7 @@ def cluster(
         method: `"dbscan"`; `"hdbscan"`, which finds classes of different density; `"ward"`, joined
             regions; `"kmeans"`; `"leiden"`, communities of the graph of nearest neighbours (needs
             `samlab[graph]`); or `"auto"`: `"dbscan"` where eps or min_samples is given, for bare
-            vectors and for several pictures, else `"ward"`.
+            vectors, for several pictures and from 8,193 segments on, else `"ward"`.
         n_classes: For `"ward"` and `"kmeans"`: how many; those that last by default.
         fill: Give noise the class of the nearest segment, where that is nearer than classes are
             apart; `Clustering.filled` marks it.
@@ -349,9 +349,10 @@ def _said(values: Any) -> str:
     return repr(values[0] if single else values)
 
 
-def _too_large(n: int, max_memory: int) -> str:
+def _too_large(n: int, max_memory: int, matrices: int = 1) -> str:
+    size = matrices * matrix_bytes(n) / 2**30
     return (
-        f"The distances of {n} segments take {matrix_bytes(n) / 2**30:.1f} GiB, more than "
+        f"The distances of {n} segments take {size:.1f} GiB, more than "
         f"max_memory allows ({max_memory / 2**30:.1f} GiB). Cluster a sample "
         "(segments[::10]), use method='dbscan' of samlab.cluster, which then works blockwise, or "
         "raise max_memory."
