@@ -181,7 +181,7 @@ def check_sizes(rles: Iterable[Rle], image_size: tuple[int, int]) -> None:
 
 
 @checked_arguments
-def checked(rles: Iterable[Mapping[str, Any]]) -> tuple[Rle, ...]:
+def checked(rles: Iterable[Any]) -> tuple[Rle, ...]:
     """RLEs from outside, as compressed text that fits its size.
 
     Args:
