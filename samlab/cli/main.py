@@ -17,7 +17,7 @@ from samlab.cli.bank import app as bank_app
 from samlab.cli.export import export as export_command
 from samlab.cli.options import ModelOption
 from samlab.cli.run import cache_app, run_command
-from samlab.errors import InputError, SamlabError, counted
+from samlab.errors import InputError, SamlabError, counted, percent
 from samlab.files import atomic_file, make_folder
 
 if TYPE_CHECKING:
@@ -127,11 +127,13 @@ def segment(
     clustering = samlab.cluster(segments, eps=radius, min_samples=neighbours)
     segments = segments.with_labels(clustering.labels)
     files = _write(segments, pixels, out, picture.stem)
-    noise = int((clustering.labels < 0).sum())
+    from samlab.view.tables import unassigned_share
+
+    left = percent(unassigned_share(segments))
     how = f"eps {clustering.eps:.3g}" if clustering.method == "dbscan" else clustering.reason
     typer.echo(
         f"{counted(len(segments), 'segment')}, {counted(clustering.n_clusters, 'class')}, "
-        f"{noise:,} unassigned ({how})"
+        f"{left} of the picture unassigned ({how})"
     )
     for file in files:
         typer.echo(str(file))
