@@ -22,7 +22,7 @@ from samlab.latent.cluster.eps import choose_eps, more_telling
 from samlab.latent.cluster.filling import fill as fill_noise
 from samlab.latent.cluster.hierarchy import Hierarchy
 from samlab.latent.cluster.methods import hdbscan, k_means, leiden
-from samlab.latent.cluster.regions import areas_of, carried_over, disjoint, merging
+from samlab.latent.cluster.regions import Joining, areas_of
 from samlab.latent.cluster.results import Clustering, Sweep
 from samlab.latent.vectors import Metric, unit, vectors_of
 from samlab.segments import Segments
@@ -244,10 +244,10 @@ def _joined(
     segments: Segments | np.ndarray, asked: _Asked, embedding: str | None
 ) -> tuple[np.ndarray, float, str]:
     """Labels, height of the cut and reason of Ward's tree."""
-    regions = disjoint(segments) if isinstance(segments, Segments) else segments
-    if len(regions) == 0:
+    joining = Joining(segments, embedding, asked.metric)
+    tree = joining.tree
+    if len(tree) == 0:
         return np.full(len(segments), -1, np.int64), np.nan, "all segments are empty"
-    tree = merging(regions, embedding, asked.metric)
     if not tree.heights.any():
         same = "there is one segment" if len(segments) == 1 else "all segments are alike"
         return np.zeros(len(segments), np.int64), asked.eps or 1.0, same
@@ -258,9 +258,8 @@ def _joined(
     else:
         count = tree.stable
         reason = f"{counted(count, 'class')} last longest while {len(tree)} regions are joined"
-    labels = tree.into(count)
     height = tree.height(count) if asked.eps is None else asked.eps
-    return carried_over(segments, regions, labels), height, reason
+    return joining.into(count), height, reason
 
 
 def _points(vectors: np.ndarray, metric: str) -> np.ndarray:
