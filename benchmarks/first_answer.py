@@ -217,7 +217,8 @@ def measured(photo: Photo, segments: Segments) -> Iterator[tuple[str, dict[str, 
 
 
 def picture_sheet(out: Path, sam: str, root: Path | None) -> None:
-    """One sheet for each sample: the photo, its regions, its classes."""
+    """The photo, its regions and its classes, for each sample; those of scikit-image on one sheet,
+    `class_maps.png`, as well."""
     import skimage.data
 
     out.mkdir(parents=True, exist_ok=True)
@@ -225,6 +226,7 @@ def picture_sheet(out: Path, sam: str, root: Path | None) -> None:
     if root is not None:
         for file in sorted((root / "sam_images").glob("*.jpg")):
             images[file.stem] = np.asarray(Image.open(file).convert("RGB"))
+    rows = []
     for name, image in images.items():
         array = samlab.read_image(image)
         regions = samlab.partition(samlab.segment(array, _sam(sam)))
@@ -243,14 +245,22 @@ def picture_sheet(out: Path, sam: str, root: Path | None) -> None:
             sheet.paste(tile, (left, 0))
             left += tile.width + 4
         sheet.save(out / f"{name}.png")
+        if name in SAMPLES:
+            rows.append(sheet.resize((600, round(600 * sheet.height / sheet.width))))
         print(f"{name}: {len(regions)} regions; {found.reason}", flush=True)
+    whole = Image.new("RGB", (600, sum(row.height + 4 for row in rows)), "white")
+    top = 0
+    for row in rows:
+        whole.paste(row, (0, top))
+        top += row.height + 4
+    whole.save(out / "class_maps.png", optimize=True)
 
 
 def _coloured(painted: np.ndarray) -> np.ndarray:
     from matplotlib import colormaps
 
     order = np.random.default_rng(1).permutation(int(painted.max(initial=0)) + 1)
-    table = (np.asarray(colormaps["tab20"].colors)[order % 20] * 255).astype(np.uint8)
+    table = (np.asarray(colormaps["tab20"].colors)[order % 20] * 255).astype(np.uint8)  # type: ignore[attr-defined]
     return np.where(painted[..., None] < 0, 0, table[np.maximum(painted, 0)]).astype(np.uint8)
 
 

@@ -406,3 +406,22 @@ def test_findings_read_well_in_100_columns():
     assert any(line.startswith(" " * 25 + "-> advice") for line in lines)
     assert lines[-1] == "1 of 3 findings stop samlab, 1 should be looked at."
     assert format_findings([]) == "0 of 0 findings stop samlab, 0 should be looked at."
+
+
+def test_every_way_to_classes_is_tried(monkeypatch):
+    from samlab.doctor import clustering
+
+    found = clustering.check_clustering()
+    assert (found.status, found.found) == ("ok", "6 ways find 3 classes")
+    whole = clustering.cluster
+
+    def broken(points, min_samples, method, eps="auto"):
+        if method == "hdbscan" and eps != "auto":
+            raise TypeError("only 0-dimensional arrays can be converted to Python scalars")
+        return whole(points, eps, min_samples, method="dbscan" if method == "ward" else method)
+
+    monkeypatch.setattr(clustering, "cluster", broken)
+    found = clustering.check_clustering()
+    assert found.status == "fail"
+    assert found.found.startswith("HDBSCAN with eps: TypeError: only 0-dimensional arrays")
+    assert "scikit-learn" in found.found

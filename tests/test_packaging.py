@@ -36,7 +36,8 @@ def test_numpy_and_pandas_of_colab_and_kaggle_satisfy_the_bounds() -> None:
 
 
 def test_extras_are_the_documented_ones() -> None:
-    assert set(project()["optional-dependencies"]) == {"hf", "train", "render", "ray", "test"}
+    documented = {"hf", "train", "render", "ray", "graph", "test"}
+    assert set(project()["optional-dependencies"]) == documented
 
 
 def test_make_help_lists_every_public_target() -> None:

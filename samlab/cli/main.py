@@ -17,7 +17,7 @@ from samlab.cli.bank import app as bank_app
 from samlab.cli.export import export as export_command
 from samlab.cli.options import ModelOption
 from samlab.cli.run import cache_app, run_command
-from samlab.errors import InputError, SamlabError, counted
+from samlab.errors import InputError, SamlabError, counted, percent
 from samlab.files import atomic_file, make_folder
 
 if TYPE_CHECKING:
@@ -102,8 +102,13 @@ def segment(
     points_per_side: Annotated[int, typer.Option(min=1, help="Grid of prompts.")] = 32,
     pred_iou_thresh: Annotated[float, _share("Masks the model rates lower are dropped.")] = 0.88,
     stability_score_thresh: Annotated[float, _share("Less stable masks are dropped.")] = 0.95,
+    all_masks: Annotated[
+        bool, typer.Option("--all-masks", help="Keep SAM's masks as they are, overlapping.")
+    ] = False,
 ) -> None:
     """Segment everything in a picture, group the segments into classes, write what was found.
+
+    SAM's masks overlap; the disjoint regions that stand for them (samlab.partition) are kept.
 
     Writes into the folder: NAME.parquet (masks, boxes, scores, vectors, classes; read it with
     samlab.Segments.from_parquet, pandas or DuckDB), NAME_segments.png and NAME_classes.png.
@@ -117,13 +122,18 @@ def segment(
         picture, sam, points_per_side=points_per_side, pred_iou_thresh=pred_iou_thresh,
         stability_score_thresh=stability_score_thresh,
     )  # fmt: skip
+    if not all_masks:
+        segments = samlab.partition(segments)
     clustering = samlab.cluster(segments, eps=radius, min_samples=neighbours)
     segments = segments.with_labels(clustering.labels)
     files = _write(segments, pixels, out, picture.stem)
-    noise = int((clustering.labels < 0).sum())
+    from samlab.view.tables import unassigned_share
+
+    left = percent(unassigned_share(segments))
+    how = f"eps {clustering.eps:.3g}" if clustering.method == "dbscan" else clustering.reason
     typer.echo(
         f"{counted(len(segments), 'segment')}, {counted(clustering.n_clusters, 'class')}, "
-        f"{noise:,} unassigned (eps {clustering.eps:.3g})"
+        f"{left} of the picture unassigned ({how})"
     )
     for file in files:
         typer.echo(str(file))

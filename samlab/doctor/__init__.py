@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from samlab.doctor.clustering import check_clustering
 from samlab.doctor.findings import Finding, format_findings
 from samlab.doctor.front_end import check_front_end, check_platform
 from samlab.doctor.hardware import check_gpus, check_precision, check_torch
@@ -19,7 +20,7 @@ __all__ = ["Finding", "diagnose", "format_findings"]
 
 
 def diagnose(sam: str = "tiny", megapixels: float = 12.0) -> list[Finding]:
-    """Look at Python, packages, GPU, precision, front end, weights, cache, memory and disk.
+    """Look at Python, packages, clustering, GPU, precision, widgets, weights, cache, memory, disk.
 
     Nothing is changed or downloaded; torch is imported, which takes seconds.
 
@@ -33,6 +34,7 @@ def diagnose(sam: str = "tiny", megapixels: float = 12.0) -> list[Finding]:
         True
     """
     findings = [check_platform(), check_python(), *check_packages(), check_segment_anything()]
+    findings.append(check_clustering())
     torch_found = check_torch()
     findings += torch_found
     if all(finding.status != "fail" for finding in torch_found):

@@ -71,6 +71,16 @@ def counted(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else plural}"
 
 
+def percent(share: float) -> str:
+    """A share, 0 to 1, as every table, legend and sentence writes it.
+
+    Example:
+        >>> percent(0.1234), percent(0.0004), percent(0)
+        ('12.3 %', '< 0.1 %', '0.0 %')
+    """
+    return "< 0.1 %" if 0 < share < 0.001 else f"{100 * share:.1f} %"
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that there was not enough memory, on whatever device.
 

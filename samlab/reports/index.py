@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 import samlab
-from samlab.errors import FormatError, counted
+from samlab.errors import FormatError, counted, percent
 from samlab.files import write_atomic
 from samlab.reports.page import style_sheet
 from samlab.view.page import render
@@ -33,7 +33,9 @@ class Entry:
         thumbnail: The picture of that report; "" without one.
         made: When that report was made, ISO 8601 with offset; "" without one.
         seconds: How long the last try took.
-        segments: How many; None where the notebook does not tell. So are `classes` and `noise`.
+        segments: How many; None where the notebook does not tell. So are `classes`, `noise`, the
+            number of segments without a class, and `unassigned`, the share of the picture's area
+            without one, 0 to 1.
         error: What went wrong at the last try; "" where it went well.
         failed: The notebook of the failed try, up to the failing cell; "" without one.
     """
@@ -47,6 +49,7 @@ class Entry:
     segments: int | None = None
     classes: int | None = None
     noise: int | None = None
+    unassigned: float | None = None
     error: str = ""
     failed: str = ""
 
@@ -147,7 +150,7 @@ def link(path: str | os.PathLike[str]) -> str:
 
 def facts_of(answer: Mapping[str, Any]) -> dict[str, Any]:
     """Out of a worker's answer, what an `Entry` keeps."""
-    names = ("seconds", "segments", "classes", "noise", "error")
+    names = ("seconds", "segments", "classes", "noise", "unassigned", "error")
     return {name: answer[name] for name in names if answer.get(name) is not None}
 
 
@@ -163,6 +166,6 @@ def _facts(entry: Entry) -> list[str]:
         facts.append(counted(entry.segments, "segment"))
     if entry.classes is not None:
         facts.append(counted(entry.classes, "class"))
-    if entry.noise:
-        facts.append(f"{entry.noise:,} unassigned")
+    if entry.unassigned:
+        facts.append(f"{percent(entry.unassigned)} of the picture unassigned")
     return facts

@@ -78,8 +78,8 @@ def make(
         parameters: Of the notebook.
 
     Returns:
-        `seconds`, and either `segments`, `classes` and `noise` (where the notebook tells) or
-        `error`, what went wrong in one sentence.
+        `seconds`, and either `segments`, `classes`, `noise` and `unassigned` (where the notebook
+        tells) or `error`, what went wrong in one sentence.
     """
     started = time.perf_counter()
     try:
@@ -88,7 +88,7 @@ def make(
         )
         make_folder(Path(thumbnail).parent)
         write_atomic(Path(thumbnail), facts.pop("thumbnail", None) or plain_thumbnail(picture))
-        answer = {name: facts.get(name) for name in ("segments", "classes", "noise")}
+        answer = {name: facts.get(name) for name in ("segments", "classes", "noise", "unassigned")}
     except SamlabError as error:
         # Where the failed notebook is, the index says with a link.
         answer = {"error": str(error).split(FAILED_NOTEBOOK)[0]}

@@ -19,6 +19,7 @@ from samlab.segments import Segments
 from samlab.view.cards import class_cards_html
 from samlab.view.overlay import overlay
 from samlab.view.scene import jpeg
+from samlab.view.tables import unassigned_share
 
 if TYPE_CHECKING:
     from samlab.latent.cluster import Clustering
@@ -61,6 +62,7 @@ class Summary:
             "segments": len(segments),
             "classes": clustering.n_clusters,
             "noise": int((clustering.labels < 0).sum()),
+            "unassigned": round(unassigned_share(segments), 4),
             "eps": float(clustering.eps) if np.isfinite(clustering.eps) else None,
             "seconds": round(seconds, 2),
             "thumbnail": b64encode(jpeg(painted, quality=82)).decode("ascii"),

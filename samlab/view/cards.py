@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from samlab.errors import counted
+from samlab.errors import counted, percent
 from samlab.images import ImageLike, read_image
 from samlab.palette import class_colors, hex_color
 from samlab.segments import Segments
@@ -92,11 +92,6 @@ def other_eps(sweep: Sweep, clustering: Clustering, areas: np.ndarray) -> list[t
             number = counted(int(sweep.n_clusters[best]), "class")
             found.append((float(f"{sweep.eps[best]:.3g}"), f"{kind} classes ({number})"))
     return found
-
-
-def percent(share: float) -> str:
-    """A share, 0 to 1, as every part of a report writes it."""
-    return "< 0.1 %" if 0 < share < 0.001 else f"{100 * share:.1f} %"
 
 
 def _card(segments: Segments, pixels: np.ndarray, label: int, share: float, crops: int) -> str:

@@ -23,7 +23,7 @@ def overlay(
     *,
     by: Literal["class", "segment"] = "class",
     alpha: float = 0.55,
-    outline: bool = True,
+    outline: bool | Literal["class", "segment"] = True,
     scale: Positive = 1.0,
 ) -> np.ndarray:
     """Paint segments over their picture; where they overlap, the smallest is on top.
@@ -34,7 +34,8 @@ def overlay(
         by: Colour by class (`labels`; noise is grey and faint) or every segment on its own.
         alpha: Opacity of the fill, 0 to 1. The picture below is grey (its luma), so that every fill
             has the hue of its legend, whatever lies under it.
-        outline: Draw a one-pixel line along the inside of each segment's edge.
+        outline: Draw a one-pixel line along the inside of the edge of each `"class"` or of each
+            `"segment"`; by default of what has a colour of its own; False draws none.
         scale: Size of the result relative to the picture. Enlarged masks get smooth edges.
 
     Returns:
@@ -50,6 +51,8 @@ def overlay(
         raise InputError(f"Expected by='class' or by='segment', got {by!r}.")
     if not 0 <= alpha <= 1:
         raise InputError(f"Expected an opacity alpha from 0 to 1, got {alpha}.")
+    if outline not in (True, False, "class", "segment"):
+        raise InputError(f"Expected outline='class', 'segment', True or False; got {outline!r}.")
     pixels = _matching(segments, image)
     base = _resized(pixels, scale).astype(np.float32)
     if len(segments) == 0:
@@ -63,8 +66,11 @@ def overlay(
     # One extra row stands for "no segment" (index -1): nothing is painted there.
     color = np.concatenate([colors, [[0, 0, 0]]]).astype(np.float32)[index]
     strength = np.append(opacity, np.float32(0))[index]
-    if outline:
-        edge = _inner_edges(index)
+    if outline is not False:
+        parted = by if outline is True else outline
+        # What no segment is on has label -2, so that it is parted from noise.
+        edge = _inner_edges(index if parted == "segment" else np.append(labels, -2)[index])
+        edge &= index >= 0
         strength[edge] = np.append(np.where(opacity < alpha, 0.6, 1.0), 0)[index[edge]]
     grey = base @ _LUMA[:, None]
     out = grey + strength[..., None] * (color - grey)
@@ -88,7 +94,7 @@ def class_cut_out(
         # The last entry stands for "no segment" (index -1).
         own = np.append(segments.labels == label, False)[index_map(segments, scale)]
         out[own] = base[own]
-        out[_inner_edges(np.where(own, 0, -1))] = class_colors(np.array(label))
+        out[_inner_edges(own) & own] = class_colors(np.array(label))
     return out.round().astype(np.uint8)
 
 
@@ -212,14 +218,14 @@ def _resized(pixels: np.ndarray, scale: float) -> np.ndarray:
 
 
 def _inner_edges(index: np.ndarray) -> np.ndarray:
-    """Pixels of a segment that touch, up, down, left or right, a pixel of something else."""
+    """Pixels that touch, up, down, left or right, a pixel with another value."""
     edge = np.zeros(index.shape, bool)
     down, right = index[1:] != index[:-1], index[:, 1:] != index[:, :-1]
     edge[1:] |= down
     edge[:-1] |= down
     edge[:, 1:] |= right
     edge[:, :-1] |= right
-    return edge & (index >= 0)
+    return edge
 
 
 def still_scale(pixels: np.ndarray, longest: int = 1000) -> float:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from samlab.errors import percent
 from samlab.errors.arguments import checked_arguments
 from samlab.latent.cluster import class_sizes
 from samlab.palette import hex_color
@@ -67,7 +68,7 @@ def class_table_html(segments: Segments) -> str:
         cells = [
             f"<span style='{swatch}'></span>{escape(name)}",
             f"{number:,}",
-            f"{100 * (left if label < 0 else share):.1f} %",
+            percent(left if label < 0 else share),
             f"{area:,.0f} px",
             f"{iou:.2f}" if np.isfinite(iou) else "–",
         ]
@@ -92,7 +93,7 @@ def summary_html(segments: Segments, clustering: Clustering, seconds: float | No
     tiles = [
         ("segments", f"{len(segments):,}"),
         ("classes", f"{clustering.n_clusters:,}"),
-        ("of the picture unassigned", f"{100 * unassigned_share(segments):.1f} %"),
+        ("of the picture unassigned", percent(unassigned_share(segments))),
         ("eps", f"{clustering.eps:.3g}" if np.isfinite(clustering.eps) else "–"),
     ]
     if np.isfinite(clustering.silhouette):
@@ -117,7 +118,8 @@ def summary_html(segments: Segments, clustering: Clustering, seconds: float | No
             "Raise eps or lower min_samples.</p>"
         )
     elif clustering.reason != "given":
-        note = f"<p class='samlab-note'>eps: {escape(clustering.reason)}.</p>"
+        about = "eps: " if clustering.method == "dbscan" else ""
+        note = f"<p class='samlab-note'>{about}{escape(clustering.reason)}.</p>"
     return (
         "<div class='samlab-tiles' style='display:flex;flex-wrap:wrap;gap:.6em 2.2em'>"
         f"{cells}</div>{note}"

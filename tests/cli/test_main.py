@@ -102,7 +102,9 @@ def test_segment_writes_a_table_and_two_pictures(tmp_path, photo, model):
         "sam": "vit_b", "points_per_side": 8, "pred_iou_thresh": 0.88,
         "stability_score_thresh": 0.95,
     }  # fmt: skip
-    assert done.output.startswith("6 segments, 2 classes, 0 unassigned (eps 0.1)")
+    assert done.output.startswith(
+        "6 segments, 2 classes, 80.0 % of the picture unassigned (eps 0.1)"
+    )
     segments = Segments.from_parquet(out / "photo.parquet")
     expected = cluster(segments, eps=0.1, min_samples=2).labels
     np.testing.assert_array_equal(segments.labels, expected)
@@ -140,7 +142,9 @@ def test_report_passes_typed_parameters(tmp_path, photo, monkeypatch):
 
 def test_one_of_a_kind_is_told_in_the_singular(tmp_path, photo, model):
     arguments = ["segment", str(photo), "-o", str(tmp_path), "--eps", "2", "--min-samples", "2"]
-    assert runner.invoke(app, arguments).output.startswith("6 segments, 1 class, 0 unassigned")
+    assert runner.invoke(app, arguments).output.startswith(
+        "6 segments, 1 class, 80.0 % of the picture unassigned"
+    )
 
 
 def test_an_eps_that_is_none_is_told_as_it_was_typed(tmp_path, photo, model):

@@ -80,13 +80,14 @@ def test_a_folder_becomes_reports_and_an_index(tmp_path, photos):
     assert "could not be decoded" in entries[0].error
     for entry in entries[1:]:
         assert (entry.segments, entry.classes, entry.noise) == (4, 2, 0)
+        assert entry.unassigned == round(1 - 4 * 3 * 8 / (48 * 64), 4)
         with Image.open(out / entry.thumbnail) as picture:
             assert picture.size == (64, 48)
     page = (out / "index.html").read_text()
     assert "my &lt;photos&gt;" in page
     assert "<photos>" not in page
     assert "3 reports · 1 failed · 12 segments" in page
-    assert page.count("4 segments · 2 classes") == 3
+    assert page.count("4 segments · 2 classes · 96.9 % of the picture unassigned") == 3
     assert "could not be decoded" in page
     assert outside_loads(page) == []
     links = Links(page).found

@@ -1,3 +1,4 @@
+from .clusters import Method as Method
 from .clusters import cluster as cluster
 from .clusters import sweep as sweep
 from .distances import auto_min_samples as auto_min_samples
@@ -7,8 +8,11 @@ from .distances import silhouette as silhouette
 from .hierarchy import Hierarchy as Hierarchy
 from .ladder import Rung as Rung
 from .ladder import ladder as ladder
+from .ladder import lasting_counts as lasting_counts
+from .ladder import lasting_steps as lasting_steps
 from .merging import Merging as Merging
-from .regions import merging as merging
+from .regions import Joining as Joining
+from .regions import areas_of as areas_of
 from .results import Clustering as Clustering
 from .results import Sweep as Sweep
 from .sampled import SAMPLE as SAMPLE

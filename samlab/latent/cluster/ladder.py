@@ -12,7 +12,7 @@ from samlab.errors.arguments import checked_arguments
 from samlab.latent.cluster.distances import auto_min_samples, default_eps, distance_matrix
 from samlab.latent.cluster.hierarchy import Hierarchy
 from samlab.latent.cluster.merging import LEAST, Merging
-from samlab.latent.cluster.regions import areas_of, carried_over, disjoint, merging
+from samlab.latent.cluster.regions import Joining, areas_of
 from samlab.latent.vectors import vectors_of
 from samlab.segments import Segments
 
@@ -81,18 +81,18 @@ def ladder(
         return []
     if method == "dbscan":
         return _of_radii(segments, min_samples, metric, embedding)
-    regions = disjoint(segments) if isinstance(segments, Segments) else segments
-    tree = merging(regions, embedding, metric)
+    joining = Joining(segments, embedding, metric)
+    tree = joining.tree
     if len(tree) < 2 or not tree.heights.any():
         return []
     rungs = []
-    for count in _spread(_lasting(tree), tree.stable):
-        labels = tree.into(count)
-        labels = carried_over(segments, regions, labels)
+    areas = areas_of(segments)
+    for count in lasting_counts(tree):
+        labels = joining.into(count)
         factor = _factor(tree, count)
         rungs.append(
             Rung(
-                tree.height(count), labels, count, _unassigned(segments, labels), factor,
+                tree.height(count), labels, count, _unassigned(areas, labels), factor,
                 count == tree.stable,
                 f"{counted(count, 'class')}; the next two to be joined differ {factor:.1f} times "
                 "as much as the last",
@@ -106,9 +106,10 @@ def _factor(tree: Merging, count: int) -> float:
     return max(high, LEAST) / max(low, LEAST)
 
 
-def _lasting(tree: Merging) -> dict[int, float]:
+def lasting_counts(tree: Merging) -> list[int]:
+    """Numbers of classes, ascending, at which the joining of regions pauses longest."""
     most = min(len(tree), MOST_CLASSES)
-    return {count: _factor(tree, count) for count in range(2, most + 1)}
+    return _spread({count: _factor(tree, count) for count in range(2, most + 1)}, tree.stable)
 
 
 def _spread(stability: dict[int, float], first: int | None) -> list[int]:
@@ -140,31 +141,51 @@ def _of_radii(
     if len(radii) < 2:
         return []
     rows = np.stack([tree.cut(radius) for radius in radii])
-    counts = rows.max(axis=1) + 1
-    noise = np.array([_unassigned(segments, row) for row in rows])
-    growth = radii[1] / radii[0]
-    # Of each number of classes the longest run of radii; what is unassigned counts against it.
+    areas = areas_of(segments)
+    rungs = []
+    for step, lasts in lasting_steps(radii, rows, areas):
+        count, noise = int(rows[step].max()) + 1, _unassigned(areas, rows[step])
+        sentence = (
+            f"{counted(count, 'class')}, {noise:.0%} of the area in none; eps may grow "
+            f"{lasts:.1f} times before that changes"
+        )
+        rungs.append(Rung(float(radii[step]), rows[step], count, noise, lasts, False, sentence))
+    return rungs
+
+
+def lasting_steps(
+    radii: np.ndarray, rows: np.ndarray, areas: np.ndarray
+) -> list[tuple[int, float]]:
+    """Of clusterings at ascending radii those that last, the fewest classes first.
+
+    Of each number of classes the longest run of radii, in its middle; what is unassigned counts
+    against it. All segments in one class is no answer, nor is no class.
+
+    Args:
+        radii: float (S,).
+        rows: int (S, N), labels at each, -1 for noise.
+        areas: float (N,).
+
+    Returns:
+        Row, and the factor by which the radius may grow before the number of classes changes.
+    """
+    if len(radii) < 2 or rows.shape[1] == 0:
+        return []
+    counts = np.array([len(np.unique(row[row >= 0])) for row in rows])
+    counts[(counts == 1) & (rows >= 0).all(axis=1)] = 0
+    ends = np.append(radii[1:], radii[-1] * radii[-1] / radii[-2])
     starts = np.flatnonzero(np.append(True, np.diff(counts) != 0))
     runs: dict[int, tuple[float, int, float]] = {}
     for start, stop in zip(starts, np.append(starts[1:], len(counts)), strict=True):
         middle, count = int(start + stop - 1) // 2, int(counts[start])
-        lasts = float(growth ** (stop - start))
-        rank = float(np.log(lasts) * (1 - noise[middle]))
-        if 1 <= count <= MOST_CLASSES and rank > runs.get(count, (-1.0, 0, 0.0))[0]:
+        lasts = float(ends[stop - 1] / radii[start])
+        rank = float(np.log(lasts) * (1 - _unassigned(areas, rows[middle])))
+        known = runs.get(count, (-1.0, 0, 0.0))[0]
+        if 1 <= count <= MOST_CLASSES and rank > known:
             runs[count] = (rank, middle, lasts)
-    rungs = []
-    for count in _spread({c: 1 + rank for c, (rank, _, _) in runs.items()}, None):
-        _, step, lasts = runs[count]
-        sentence = (
-            f"{counted(count, 'class')}, {noise[step]:.0%} of the area in none; eps may grow "
-            f"{lasts:.1f} times before that changes"
-        )
-        rungs.append(
-            Rung(float(radii[step]), rows[step], count, float(noise[step]), lasts, False, sentence)
-        )
-    return rungs
+    spread = _spread({count: 1 + rank for count, (rank, _, _) in runs.items()}, None)
+    return [runs[count][1:] for count in spread]
 
 
-def _unassigned(source: Segments | np.ndarray, labels: np.ndarray) -> float:
-    areas = areas_of(source)
+def _unassigned(areas: np.ndarray, labels: np.ndarray) -> float:
     return float(areas[labels < 0].sum() / areas.sum())

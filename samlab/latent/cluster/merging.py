@@ -65,7 +65,9 @@ class Merging:
         return self.into(self.count(height))
 
     def height(self, count: int) -> float:
-        """The middle of the heights that give so many classes."""
+        """The middle of the heights that give so many classes; 1 for all in one."""
+        if count == 1:
+            return 1.0
         low, high = self.span(count)
         return float(np.sqrt(max(low, 1e-9) * max(high, 1e-9)))
 

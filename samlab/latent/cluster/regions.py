@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from samlab.latent.cluster.merging import Merging
 from samlab.latent.partition import TOGETHER, partition, shared_pixels
@@ -21,28 +22,50 @@ def disjoint(segments: Segments) -> Segments:
     return segments if TOGETHER in segments.scores else partition(segments)
 
 
-def carried_over(
-    segments: Segments | np.ndarray, regions: Segments | np.ndarray, labels: np.ndarray
-) -> np.ndarray:
-    """Labels int64 (N,) of segments: the class in which most of their pixels lie; -1 without any.
+class Joining:
+    """Ward's tree of segments: of their regions, whose classes the segments take.
 
-    labels (R,) are those of the regions, of the same pictures, or the very same object.
+    Args:
+        segments: N segments with vectors, or vectors (N, D).
+        embedding, metric: As in `samlab.cluster`.
+
+    Attributes:
+        tree: `Merging` of the regions; of nothing where all segments are empty.
     """
-    if regions is segments or not (
-        isinstance(segments, Segments) and isinstance(regions, Segments)
-    ):
-        return labels
-    found = np.full(len(segments), -1, np.int64)
-    for name in dict.fromkeys(np.asarray(segments.image_ids).tolist()):
+
+    def __init__(self, segments: Segments | np.ndarray, embedding: str | None, metric: Any) -> None:
+        regions = disjoint(segments) if isinstance(segments, Segments) else segments
+        self.tree = merging(regions, embedding, metric)
+        self._count = len(segments)
+        self._shared: list[tuple[np.ndarray, np.ndarray, sparse.csr_matrix]] | None = None
+        if isinstance(segments, Segments) and isinstance(regions, Segments):
+            if regions is not segments:
+                self._shared = _shared_by_picture(segments, regions)
+
+    def into(self, count: int) -> np.ndarray:
+        """Labels int64 (N,) for so many classes, 1 to the number of regions: of each segment the
+        class in which most of its pixels lie, -1 without any."""
+        labels = self.tree.into(count)
+        if self._shared is None:
+            return labels
+        found = np.full(self._count, -1, np.int64)
+        for own, there, shared in self._shared:
+            member = np.zeros((len(there), count), np.int64)
+            member[np.arange(len(there)), labels[there]] = 1
+            pixels = shared @ member
+            found[own] = np.where(pixels.any(axis=1), pixels.argmax(axis=1), -1)
+        return found
+
+
+def _shared_by_picture(
+    segments: Segments, regions: Segments
+) -> list[tuple[np.ndarray, np.ndarray, sparse.csr_matrix]]:
+    """Of each picture the rows of its segments, those of its regions, and the pixels they share."""
+    found = []
+    for name in dict.fromkeys(np.asarray(regions.image_ids).tolist()):
         own = np.flatnonzero(segments.image_ids == name)
-        there = np.flatnonzero((regions.image_ids == name) & (labels >= 0))
-        if len(there) == 0:
-            continue
-        shared = shared_pixels(segments[own], regions[there])
-        member = np.zeros((len(there), labels.max() + 1), np.int64)
-        member[np.arange(len(there)), labels[there]] = 1
-        pixels = shared @ member
-        found[own] = np.where(pixels.any(axis=1), pixels.argmax(axis=1), -1)
+        there = np.flatnonzero(regions.image_ids == name)
+        found.append((own, there, shared_pixels(segments[own], regions[there])))
     return found
 
 

@@ -18,8 +18,7 @@ class Clustering:
 
     Attributes:
         labels: int64 (N,); classes count from 0, -1 is noise.
-        eps: The radius used; for `"ward"` the height of the cut, 0 .. 1; NaN where there is none
-            (HDBSCAN without one, k-means, Leiden).
+        eps: The radius used; NaN where there is none (HDBSCAN without one, Ward, k-means, Leiden).
         min_samples: Neighbours (itself included) that make a segment a core of a class.
         k_distances: float64 (N,), ascending: each segment's distance to its min_samples-th
             neighbour, itself included. At `eps`, segments left of the crossing are cores.
@@ -31,6 +30,8 @@ class Clustering:
         method: `"dbscan"`, `"hdbscan"`, `"ward"`, `"kmeans"` or `"leiden"`.
         areas: float64 (N,), the weight of each segment: its pixels, or 1 for bare vectors.
         filled: bool (N,), segments that were noise and took the nearest class.
+        cut: The height at which Ward's tree is cut, 0 .. 1: `cluster(..., eps=cut, method="ward")`
+            gives the same classes; NaN for other methods.
     """
 
     labels: np.ndarray
@@ -43,6 +44,7 @@ class Clustering:
     method: str = "dbscan"
     areas: np.ndarray = field(default_factory=_nothing, repr=False)
     filled: np.ndarray = field(default_factory=_nothing, repr=False)
+    cut: float = float("nan")
 
     def __post_init__(self) -> None:
         n = len(self.labels)

@@ -13,19 +13,21 @@ import traitlets
 from samlab.errors import InputError
 from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
-from samlab.latent.cluster import auto_min_samples
+from samlab.latent.cluster import Method, auto_min_samples
 from samlab.latent.embed import ColourTexture, Embedder, PatchFeatures, embed, pool
+from samlab.latent.partition import TOGETHER
 from samlab.latent.projection import project
+from samlab.latent.vectors import vectors_of
 from samlab.segments import Segments
 from samlab.view.explorer.edits import edit_lines, with_pins
 from samlab.view.explorer.map_points import checked_points, principal_axes, umap_later
-from samlab.view.explorer.tuning import Settings, Tuning, vectors_for
+from samlab.view.explorer.tuning import Settings, Tuning
 from samlab.view.overlay import overlay, still_scale
 from samlab.view.scene import scene
 from samlab.view.widget import BaseWidget, colors
 
 _METRICS = (("cosine", "cosine"), ("euclidean", "euclidean"))
-_METHODS = (("dbscan", "DBSCAN"), ("hdbscan", "HDBSCAN"))
+_METHODS = (("dbscan", "DBSCAN"), ("hdbscan", "HDBSCAN"), ("ward", "Ward"))
 _POOLINGS = (("coverage", "coverage"), ("any", "any patch"))
 _CODE = """clustering = samlab.cluster(
     segments, eps={eps}, min_samples={min_samples},
@@ -72,6 +74,7 @@ class Explorer(BaseWidget):
         features: PatchFeatures | None = None,
         points: np.ndarray | None = None,
         embedders: Sequence[Embedder] = (),
+        otherwise: Settings | None = None,
     ) -> None:
         self._segments = segments
         self._pixels = read_image(image)
@@ -84,7 +87,11 @@ class Explorer(BaseWidget):
         own = segments.labels
         labelled = bool((own >= 0).any()) and eps == "auto"
         given = own if labelled else None
-        self._tuning = Tuning(self._vectors(settings), settings, given, exact=True)
+        self._tuning = Tuning(self._source(settings), settings, given, exact=True)
+        if otherwise is not None and labelled and self._tuning.given is None:
+            second = Tuning(self._source(otherwise), otherwise, given, exact=True)
+            if second.given is not None:
+                self._tuning = second
         self._thread: threading.Thread | None = None
         records = [
             {"label": label, "name": name, "members": np.flatnonzero(own == label).tolist()}
@@ -230,7 +237,7 @@ class Explorer(BaseWidget):
                 self.sweep = self._tuning.payload()
 
     def _tune(self, settings: Settings, reference: np.ndarray | None) -> Tuning:
-        return Tuning(self._vectors(settings), settings, reference)
+        return Tuning(self._source(settings), settings, reference)
 
     def _take_up(self, tuning: Tuning) -> None:
         """Go on with other settings, and another map where they need one; or stay with the old."""
@@ -248,12 +255,18 @@ class Explorer(BaseWidget):
         own = [self._poolable] if self._poolable is not None else []
         return list(dict.fromkeys([*self._segments.embeddings, *own, *self._embedders]))
 
-    def _vectors(self, settings: Settings) -> np.ndarray:
+    def _source(self, settings: Settings) -> Segments:
+        """The segments with the vectors to cluster by."""
         name = settings.embedding
         missing = name in self._embedders and name not in self._segments.embeddings
         if missing and len(self._segments):
             self._segments = embed(self._pixels, self._segments, self._embedders[name])
-        return vectors_for(self._segments, settings, self._pooled(settings))
+        pooled = self._pooled(settings)
+        return self._segments if pooled is None else self._segments.with_embedding(name, pooled)
+
+    def _vectors(self, settings: Settings) -> np.ndarray:
+        source = self._source(settings)
+        return vectors_of(source, settings.embedding or None, metric=settings.metric)
 
     def _pooled(self, settings: Settings) -> np.ndarray | None:
         """Vectors pooled anew, where the picture's embedding is at hand and they are chosen."""
@@ -321,7 +334,7 @@ def explore(
     eps: float | Literal["auto"] = "auto",
     min_samples: int | Literal["auto"] = "auto",
     metric: Literal["cosine", "euclidean"] = "cosine",
-    method: Literal["dbscan", "hdbscan"] = "dbscan",
+    method: Method = "auto",
     embedding: str | None = None,
     features: PatchFeatures | None = None,
     points: np.ndarray | None = None,
@@ -342,8 +355,10 @@ def explore(
             clustering without a radius has, is the same as `"auto"`.
         min_samples: As in `samlab.cluster`.
         metric: As in `samlab.cluster`.
-        method: As in `samlab.cluster`; for HDBSCAN the slider moves the distance below which
-            classes are not split further.
+        method: What the slider moves: for `"dbscan"` the radius; for `"hdbscan"` the distance below
+            which classes are not split further; for `"ward"` the height at which the tree of
+            regions is cut. `"auto"`: Ward for the regions of `samlab.partition`, unless eps,
+            min_samples or classes are given that only DBSCAN has; else DBSCAN, as for all others.
         embedding: Name of the vectors to begin with; the first ones by default.
         features: The encoded picture; with it the pooling can be changed in the widget.
         points: Coordinates on the map, (N, 2); UMAP of the vectors by default.
@@ -367,10 +382,16 @@ def explore(
     if len(segments) and name not in known and features is None:
         segments.embedding(embedding)  # raises, and says what there is
     needed = auto_min_samples(len(segments)) if min_samples == "auto" else min_samples
-    settings = Settings(name, "coverage", method, metric, needed).changed({})
+    tuned = method if method in ("hdbscan", "ward") else "dbscan"
+    untouched = eps == "auto" and min_samples == "auto"
+    settings = Settings(name, "coverage", tuned, metric, needed).changed({})
+    otherwise = None
+    if method == "auto" and untouched and TOGETHER in segments.scores and len(segments):
+        settings, otherwise = settings.changed({"method": "ward"}), settings
     return Explorer(
-        segments, image, settings, eps=eps, features=features, points=points, embedders=embedders
-    )
+        segments, image, settings, eps=eps, features=features, points=points,
+        embedders=embedders, otherwise=otherwise,
+    )  # fmt: skip
 
 
 def _state(

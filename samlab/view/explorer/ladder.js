@@ -1,48 +1,35 @@
-// The class ladder: the clusterings of the sweep that hold most of the picture over wide ranges of
-// eps, as plain data, from few classes to many. Nothing here touches the page.
+// The class ladder: the clusterings that last, from few classes to many. Which they are, samlab.ladder
+// says in the kernel; what is said of them, here. Nothing here touches the page.
 
 import { sweepLabels } from "./sweep.js";
 
 /** @import { Rung, Sweep } from "./types.d.ts" */
 
-const MOST_RUNGS = 6;
-
 /**
- * For each number of classes the best stretch of the slider with the same labels, then the best of
- * these. One class of everything, or none, is no answer.
- * @param {Pick<Sweep, "n" | "table" | "values">} sweep
+ * @param {Pick<Sweep, "n" | "table" | "ladder">} sweep
  * @param {ArrayLike<number>} seen Pixels of each segment that are not covered by another.
  * @param {number} pixels All pixels.
- * @returns {Rung[]} With ascending number of classes.
+ * @returns {Rung[]} The fewest classes first.
  */
 export function ladderOf(sweep, seen, pixels) {
-  /** @type {Map<number, Rung>} */
-  const best = new Map();
-  for (const [first, last] of equalRuns(sweep)) {
-    const rung = rungOf(sweep, first, last, seen, pixels);
-    const known = best.get(rung.classes);
-    if (rung.classes > 0 && !rung.all && (!known || better(rung, known) < 0)) {
-      best.set(rung.classes, rung);
-    }
-  }
-  return [...best.values()].sort(better).slice(0, MOST_RUNGS)
-    .sort((a, b) => a.classes - b.classes);
+  return sweep.ladder.map((step) => {
+    const labels = sweepLabels(sweep, step);
+    const classes = new Set(labels.filter((label) => label >= 0)).size;
+    const assigned = labels.reduce((sum, label, i) => sum + (label >= 0 ? seen[i] : 0), 0);
+    return { ...equalSteps(sweep, step), step, classes, unassigned: 1 - assigned / pixels };
+  });
 }
 
 /**
- * First and last steps of the stretches of the slider with the same labels.
- * @param {Pick<Sweep, "n" | "table" | "values">} sweep
- * @returns {[number, number][]}
+ * The first and the last step around one with the same labels.
+ * @param {Pick<Sweep, "n" | "table">} sweep
+ * @param {number} step
  */
-function equalRuns({ n, table, values }) {
-  /** @type {[number, number][]} */
-  const runs = [];
-  for (let step = 0; step < values.length; step++) {
-    const same = step > 0 && equalRows(table, n, step);
-    if (same) runs[runs.length - 1][1] = step;
-    else runs.push([step, step]);
-  }
-  return runs;
+function equalSteps({ n, table }, step) {
+  let [first, last] = [step, step];
+  while (first > 0 && equalRows(table, n, first)) first--;
+  while ((last + 2) * n <= table.length && equalRows(table, n, last + 1)) last++;
+  return { first, last };
 }
 
 /**
@@ -57,31 +44,25 @@ function equalRows(table, n, step) {
 }
 
 /**
- * @param {Pick<Sweep, "n" | "table" | "values">} sweep
- * @param {number} first
- * @param {number} last
- * @param {ArrayLike<number>} seen
- * @param {number} pixels
- * @returns {Rung}
+ * How a split goes on below: of each number of parts, two or more, the step with the largest eps.
+ * @param {number[]} labels
+ * @param {number[]} classes Which are split.
+ * @param {Pick<Sweep, "n" | "table">} sweep
+ * @param {number} from The largest step.
+ * @param {number} most
+ * @returns {number[]} The fewest parts first.
  */
-function rungOf(sweep, first, last, seen, pixels) {
-  const step = (first + last) >> 1;
-  const labels = sweepLabels(sweep, step);
-  const classes = new Set(labels.filter((label) => label >= 0)).size;
-  const assigned = labels.reduce((sum, label, i) => sum + (label >= 0 ? seen[i] : 0), 0);
-  // Classes of this step begin at its own eps and end where the next step's begin.
-  const end = sweep.values[Math.min(last + 1, sweep.values.length - 1)];
-  return { first, last, step, classes, unassigned: 1 - assigned / pixels,
-    all: classes === 1 && labels.every((label) => label >= 0),
-    width: Math.log(end / sweep.values[first]) };
-}
-
-/**
- * First what puts more of the picture into classes over a wider range of eps: area times width, as
- * HDBSCAN weighs a cluster by its excess of mass (Campello et al. 2013).
- * @param {Rung} a
- * @param {Rung} b
- */
-function better(a, b) {
-  return b.width * (1 - b.unassigned) - a.width * (1 - a.unassigned);
+export function branchSteps(labels, classes, sweep, from, most) {
+  const ids = [...labels.keys()].filter((i) => classes.includes(labels[i]));
+  const known = new Set([0, 1]);
+  const steps = [];
+  for (let step = from; step >= 0 && steps.length < most; step--) {
+    const row = sweepLabels(sweep, step);
+    const parts = new Set(ids.map((i) => (row[i] < 0 ? "" : `${labels[i]} ${row[i]}`)));
+    parts.delete("");
+    if (parts.size <= Math.max(...known)) continue;
+    known.add(parts.size);
+    steps.push(step);
+  }
+  return steps;
 }

@@ -11,9 +11,14 @@ from samlab.errors import InputError
 from samlab.latent.cluster import (
     Clustering,
     Hierarchy,
+    Joining,
+    Merging,
+    areas_of,
     cluster,
     default_eps,
     distance_matrix,
+    lasting_counts,
+    lasting_steps,
     silhouette,
 )
 from samlab.latent.vectors import vectors_of
@@ -22,6 +27,10 @@ from samlab.view.scene import known
 
 #: Above so many segments a silhouette per step would take longer than the clustering itself.
 _SCORED = 1500
+
+#: At most so many numbers of classes of Ward's tree are steps of the slider; from the second number
+#: on not each, but evenly many of them.
+_STEPS, _EACH = 60, 40
 
 
 @dataclass(frozen=True)
@@ -94,7 +103,7 @@ class Tuning:
     """Clusterings of segments over a range of eps, for one set of `Settings`.
 
     Args:
-        vectors: float32 (N, D).
+        source: Segments with the vectors that the settings name, or vectors, float32 (N, D).
         settings: How to cluster.
         reference: int (N,), classes whose numbers are taken over, if any: by the step that has the
             same classes, else by the suggested one.
@@ -102,22 +111,29 @@ class Tuning:
 
     Attributes:
         settings: How they were made.
-        eps: float64 (S,), ascending; `suggested` is one of them.
+        eps: float64 (S,), ascending; `suggested` is one of them. For Ward heights of the cut.
         labels: int64 (S, N), numbered by `chain_labels` from the suggested step on.
         suggested: The eps that `samlab.cluster` chooses by itself; None without segments.
+        ladder: Steps that last, the fewest classes first; see `samlab.ladder`.
     """
 
     def __init__(
         self,
-        vectors: np.ndarray,
+        source: Segments | np.ndarray,
         settings: Settings,
         reference: np.ndarray | None = None,
         *,
         exact: bool = False,
     ) -> None:
         self.settings = settings
-        self._vectors = vectors
+        self._source = source
+        vectors = self._vectors = vectors_of(
+            source, settings.embedding or None, metric=settings.metric
+        )
         n = len(vectors)
+        if settings.method == "ward" and n:
+            self._join(reference)
+            return
         # For HDBSCAN the slider moves cluster_selection_epsilon over the same distances.
         first = cluster(vectors, "auto", settings.min_samples, settings.metric)  # type: ignore[arg-type]
         self.k_distances = first.k_distances
@@ -140,6 +156,34 @@ class Tuning:
                 rows[i] = tree.cut(value) if self._is_dbscan else self._cluster(value).labels
                 if n <= _SCORED:
                     self.scores[i] = silhouette(distances, rows[i])
+        areas = areas_of(source)
+        self.ladder = [step for step, _ in lasting_steps(self.eps, rows, areas)]
+        self._number(rows, reference)
+
+    def _join(self, reference: np.ndarray | None) -> None:
+        """The same for Ward's tree: each number of classes is a step."""
+        self._joining = Joining(self._source, self.settings.embedding or None, self.settings.metric)
+        tree = self._joining.tree
+        self.k_distances = tree.heights
+        heights = {count: _height(tree, count) for count in _counts(len(tree))}
+        counts = [count for count, height in heights.items() if tree.count(height) == count]
+        counts.sort(reverse=True)
+        self.eps = np.array([heights[count] for count in counts], np.float64)
+        best = tree.stable if tree.heights.any() else 1
+        self.suggested = heights.get(best)
+        lasting = lasting_counts(tree) if tree.heights.any() else []
+        self.ladder = [counts.index(count) for count in lasting if count in counts]
+        rows = np.full((len(counts), len(self._vectors)), -1, np.int64)
+        self.scores = np.full(len(counts), np.nan)
+        distances = distance_matrix(self._vectors, self.settings.metric)
+        for i, count in enumerate(counts):
+            rows[i] = self._joining.into(count)
+            if len(self._vectors) <= _SCORED:
+                self.scores[i] = silhouette(distances, rows[i])
+        self._number(rows, reference)
+
+    def _number(self, rows: np.ndarray, reference: np.ndarray | None) -> None:
+        """Take the rows as labels, with numbers that go on from step to step."""
         #: The step whose classes are those of `reference`, if any; the nearest to the suggested.
         self.given = _step_of(reference, rows, self.start)
         first_step = self.start if self.given is None else self.given
@@ -154,6 +198,11 @@ class Tuning:
     def _cluster(self, eps: float) -> Clustering:
         s = self.settings
         return cluster(self._vectors, eps, s.min_samples, s.metric, s.method)  # type: ignore[arg-type]
+
+    def _labels_at(self, eps: float) -> np.ndarray:
+        if self.settings.method == "ward":
+            return self._joining.into(max(self._joining.tree.count(eps), 1))
+        return self._cluster(eps).labels
 
     @property
     def start(self) -> int:
@@ -171,7 +220,7 @@ class Tuning:
         step = self.step(eps)
         if len(self.eps) == 0 or self.eps[step] == eps:
             return self.labels[step] if len(self.eps) else np.zeros(0, np.int64)
-        return match_labels(self.labels[step], self._cluster(eps).labels)
+        return match_labels(self.labels[step], self._labels_at(eps))
 
     def payload(self) -> dict[str, Any]:
         """For the browser (`readSweep` in explorer.js): the label table as int16, and summaries."""
@@ -185,6 +234,7 @@ class Tuning:
             "start": self.start,
             "table": self.labels.astype("<i2").tobytes(),
             "distances": self.k_distances.astype("<f4").tobytes(),
+            "ladder": self.ladder,
             "classes": [len(np.unique(row[row >= 0])) for row in self.labels],
             "noise": np.round(noise, 4).tolist(),
             "silhouette": known(self.scores),
@@ -240,7 +290,14 @@ def _round_up(value: float, digits: int = 4) -> float:
     return float(f"{np.ceil(value / unit * (1 - 1e-12)) * unit:.{digits}g}")
 
 
-def vectors_for(segments: Segments, settings: Settings, pooled: np.ndarray | None) -> np.ndarray:
-    """The vectors (N, D) to cluster by: `pooled` where given, else the named ones."""
-    source: Segments | np.ndarray = segments if pooled is None else pooled
-    return vectors_of(source, settings.embedding or None, metric=settings.metric)
+def _counts(regions: int) -> list[int]:
+    """Numbers of classes that are steps of the slider."""
+    some = np.geomspace(_EACH, max(regions, _EACH), _STEPS - _EACH + 1).round().astype(int)
+    return sorted({*range(1, min(regions, _EACH) + 1), *some[some <= regions].tolist()})
+
+
+def _height(tree: Merging, count: int) -> float:
+    """A height of few digits that gives so many classes, if any does."""
+    exact = tree.height(count)
+    rounded = (float(f"{exact:.{digits}g}") for digits in (2, 3, 4, 6, 8))
+    return next((value for value in rounded if tree.count(value) == count), exact)

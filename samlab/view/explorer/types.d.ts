@@ -20,6 +20,8 @@ export interface Sweep {
   table: Int16Array;
   /** Each segment's distance to its k-th neighbour, ascending. */
   distances: Float32Array;
+  /** Steps that last, the fewest classes first. */
+  ladder: number[];
   classes: number[];
   noise: number[];
   silhouette: (number | null)[];
@@ -69,10 +71,23 @@ export interface Rung {
   classes: number;
   /** Share of the picture, 0 to 1. */
   unassigned: number;
-  /** One class has all segments. */
-  all: boolean;
-  /** Logarithm of the largest eps over the smallest. */
-  width: number;
+}
+
+/** A picture of the ladder to choose. */
+export interface Tile {
+  labels: number[];
+  /** What it is, in one or two lines. */
+  facts: string[];
+  choose(): void;
+}
+
+/** Where a class is split, below the ladder. */
+export interface Branch {
+  /** shown: segments that have a colour. */
+  open(title: string, tiles: Tile[], shown: Set<number>): void;
+  /** Mark a tile, -1 for none. */
+  press(tile: number): void;
+  close(): void;
 }
 
 /** A row of the class table. */

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from samlab.errors import InputError, counted
+from samlab.errors import InputError, counted, percent
 from samlab.errors.arguments import checked_arguments
 from samlab.errors.ranges import Count
 from samlab.images import ImageLike, read_image
@@ -91,15 +91,15 @@ def plot_classes(
         order = np.argsort(-shares, kind="stable")
         shown = order[:max_legend]
         names = [
-            f"{plain(segments.class_name(int(classes[i])))}   {_percent(shares[i])}" for i in shown
+            f"{plain(segments.class_name(int(classes[i])))}   {percent(shares[i])}" for i in shown
         ]
         swatches = [_swatch(hex_color(int(classes[i]))) for i in shown]
         if n > max_legend:
             rest = float(shares[order[max_legend:]].sum())
-            names.append(f"{n - max_legend} more classes   {_percent(rest)}")
+            names.append(f"{n - max_legend} more classes   {percent(rest)}")
             swatches.append(_swatch("none"))
         if noise:
-            left = _percent(max(0.0, 1 - float(shares.sum())))
+            left = percent(max(0.0, 1 - float(shares.sum())))
             names.append(f"{plain(segments.class_name(-1))}   {left}")
             swatches.append(_swatch(hex_color(-1)))
         if names:
@@ -159,7 +159,7 @@ def plot_class_panels(
             number = int((segments.labels == label).sum())
             ax.set_title(f"■ {plain(segments.class_name(label), 24)}", fontsize=10.5,
                          color=readable(label))  # fmt: skip
-            ax.set_title(f"{number} · {_percent(share)}", loc="right", fontsize=9,
+            ax.set_title(f"{number} · {percent(share)}", loc="right", fontsize=9,
                          fontweight="normal", color=MUTED)  # fmt: skip
         for ax in grid[len(chosen) :]:
             ax.set_axis_off()
@@ -242,7 +242,3 @@ def _empty_figure(text: str) -> Figure:
         ax.set_axis_off()
         note(ax, text)
     return figure
-
-
-def _percent(share: float) -> str:
-    return "< 0.1 %" if 0 < share < 0.001 else f"{100 * share:.1f} %"

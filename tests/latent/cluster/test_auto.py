@@ -16,7 +16,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from samlab import masks
 from samlab.errors import InputError, MissingExtraError
-from samlab.latent.cluster import Clustering, cluster, ladder
+from samlab.latent.cluster import Clustering, cluster, ladder, lasting_steps
 from samlab.latent.cluster.filling import fill
 from samlab.latent.cluster.merging import Merging
 from samlab.segments import Segments
@@ -69,7 +69,8 @@ def test_the_classes_that_last_are_the_groups(sizes):
     )
     assert found.unassigned == 0
     assert found.class_areas.sum() == pytest.approx(1)
-    again = cluster(grid_of(truth), found.eps, method="ward")
+    assert np.isnan(found.eps)
+    again = cluster(grid_of(truth), found.cut, method="ward")
     np.testing.assert_array_equal(again.labels, found.labels)
     assert again.reason == "given"
 
@@ -154,6 +155,25 @@ def test_the_ladder_goes_from_coarse_to_fine_and_each_rung_can_be_taken():
     assert ladder(segments[:1]) == [] == ladder(np.ones((5, 3)))
     with pytest.raises(InputError, match="method='ward' or method='dbscan', got 'leiden'"):
         ladder(segments, "leiden")
+
+
+def test_of_each_number_of_classes_the_radii_with_most_area_over_eps_last():
+    rows = np.array(
+        [[-1, -1, -1, -1], [0, 0, -1, -1], [0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 1, 1],
+         [0, 0, 1, -1], [0, 0, 0, -1], [0, 0, 0, 0]]
+    )  # fmt: skip
+    radii, areas = 0.01 * 2.0 ** np.arange(8), np.array([10.0, 20, 30, 20])
+    found = lasting_steps(radii, rows, areas)
+    # Of one class, equally wide, the one with less unassigned; never all in one, nor none.
+    assert [step for step, _ in found] == [6, 3]
+    assert [factor for _, factor in found] == pytest.approx([2, 16])
+    rows = np.array([[i // (k + 1) for i in range(16)] for k in range(12)])
+    steps = [step for step, _ in lasting_steps(0.01 * 1.5 ** np.arange(12), rows, np.ones(16))]
+    assert len(steps) == 6
+    counts = [rows[step].max() + 1 for step in steps]
+    assert counts == sorted(set(counts))
+    assert lasting_steps(np.zeros(0), np.zeros((0, 4), int), np.ones(4)) == []
+    assert lasting_steps(np.array([0.1, 0.2]), np.array([[-1], [0]]), np.ones(1)) == []
 
 
 def test_filling_takes_what_is_near_and_leaves_what_is_far():

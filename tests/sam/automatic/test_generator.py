@@ -372,3 +372,15 @@ def test_an_empty_mask_has_no_small_regions():
             got, changed = repair(mask, 3)
             assert not changed
             np.testing.assert_array_equal(got, mask)
+
+
+def test_segments_tell_which_of_the_three_answers_each_mask_is(mini_sam, image):
+    """Level 0, the whole, is the last of SAM's three, as `SamPredictor` gives them."""
+    found = MaskGenerator(mini_sam, **OPTIONS).segments(image)
+    assert len(set(found.level.tolist())) > 1
+    predictor = SamPredictor(mini_sam)
+    predictor.set_image(image)
+    for i in range(len(found)):
+        three, _, _ = predictor.predict(found.points[i : i + 1], np.ones(1))
+        agree = [(mask == found.mask(i)).mean() for mask in three]
+        assert agree[2 - found.level[i]] == max(agree) > 0.99

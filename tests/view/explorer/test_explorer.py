@@ -149,6 +149,66 @@ def test_given_classes_show_the_radius_that_gives_them(eps: float) -> None:
     assert explorer.sweep["values"][explorer.state["step"]] == explorer.eps
 
 
+def regions(n: int = 24, groups: int = 4) -> tuple[Segments, np.ndarray]:
+    """Disjoint regions as `samlab.partition` gives them, each of two masks."""
+    segments, picture = strips(n, groups)
+    return samlab.partition(Segments.concat([segments, segments])), picture
+
+
+def test_regions_begin_with_ward_and_the_slider_stands_at_its_cut() -> None:
+    segments, picture = regions()
+    found = samlab.cluster(segments)
+    for given_segments in (segments, segments.with_labels(found.labels)):
+        explorer = explore(given_segments, picture, points=np.zeros((24, 2)))
+        assert explorer.settings["method"] == "ward"
+        assert explorer.labels.tolist() == found.labels.tolist()
+        assert explorer.state["step"] >= 0
+        again = samlab.cluster(segments, explorer.eps, method="ward")
+        assert again.labels.tolist() == found.labels.tolist()
+        for eps, row in zip(explorer.sweep["values"], explorer._tuning.labels, strict=True):
+            cut = samlab.cluster(segments, eps, method="ward")
+            assert adjusted_rand_score(row, cut.labels) == 1.0
+        assert explorer.sweep["classes"] == list(range(24, 0, -1))
+        rungs = [explorer.sweep["classes"][step] for step in explorer.sweep["ladder"]]
+        assert rungs == [rung.n_clusters for rung in samlab.ladder(segments)]
+        names: dict[str, Any] = {"samlab": samlab, "segments": segments}
+        exec(explorer.code(), names)
+        assert names["segments"].labels.tolist() == found.labels.tolist()
+        explorer.eps = 1.0
+        assert set(explorer.labels.tolist()) == {0}
+
+
+def test_regions_with_classes_of_dbscan_begin_with_their_radius() -> None:
+    segments, picture = regions()
+    radii = samlab.sweep(segments)
+    eps = float(radii.eps[radii.noise_fraction > 0.2][-1])
+    labels = samlab.cluster(segments, eps).labels
+    assert -1 in labels  # which Ward never gives
+    explorer = explore(segments.with_labels(labels), picture, points=np.zeros((24, 2)))
+    assert explorer.settings["method"] == "dbscan"
+    assert explorer.labels.tolist() == labels.tolist()
+    assert explorer.eps is not None
+    by_hand = np.arange(24) % 5 - 1
+    explorer = explore(segments.with_labels(by_hand), picture, points=np.zeros((24, 2)))
+    assert explorer.settings["method"] == "ward"
+    assert explorer.labels.tolist() == by_hand.tolist()
+    assert explorer.eps is None
+    explorer = explore(segments, picture, eps=0.1, points=np.zeros((24, 2)))
+    assert explorer.settings["method"] == "dbscan"
+
+
+def test_overlapping_segments_can_be_tuned_by_ward_too() -> None:
+    segments, picture = strips(12, 3)
+    both = Segments.concat([segments, segments])
+    explorer = explore(both, picture, method="ward", points=np.zeros((24, 2)))
+    assert explorer.labels.tolist() == samlab.cluster(both, method="ward").labels.tolist()
+    empty = np.zeros((3, *picture.shape[:2]), bool)
+    vectors = {"sam": np.eye(3)}
+    nothing = Segments(masks.encode(empty), embeddings=vectors)  # type: ignore[arg-type]
+    explorer = explore(nothing, picture, method="ward", points=np.zeros((3, 2)))
+    assert explorer.labels.tolist() == [-1] * 3
+
+
 def test_settings_of_classes_that_no_radius_gives_say_auto() -> None:
     segments, picture = strips(12)
     labelled = segments.with_labels(np.array([0, -1, 1] * 4))

@@ -1,4 +1,4 @@
-"""The class ladder: which clusterings of the sweep are offered; run by node."""
+"""The class ladder of the page and its branches; run by node."""
 
 from __future__ import annotations
 
@@ -6,45 +6,45 @@ from typing import Any
 
 from tests.view.javascript import needs_node, run_js
 
+ROWS = [
+    [-1, -1, -1, -1],
+    [0, 0, -1, -1],
+    [0, 0, 1, 1],
+    [0, 0, 1, 1],
+    [0, 0, 1, 1],
+    [0, 0, 0, 0],
+]
 
-def ladder(values: list[float], rows: list[list[int]], seen: list[int], pixels: int) -> Any:
+
+def called(name: str, rows: list[list[int]], more: str, **values: Any) -> Any:
     return run_js(
-        """({ values, rows, seen, pixels }) => ladderOf({ n: seen.length, values,
-          table: Int16Array.from(rows.flat()) }, seen, pixels)""",
-        values=values,
+        f"""({{ rows, input }}) => {name}({more.split("|")[0]}{{ n: rows[0]?.length ?? 0,
+          ladder: input.ladder, table: Int16Array.from(rows.flat()) }}, {more.split("|")[1]})""",
         rows=rows,
-        seen=seen,
-        pixels=pixels,
+        input=values,
     )
 
 
 @needs_node
-def test_of_each_number_of_classes_the_one_with_most_area_over_eps_is_offered() -> None:
-    rows = [
-        [-1, -1, -1, -1],
-        [0, 0, -1, -1],
-        [0, 0, 1, 1],
-        [0, 0, 1, 1],
-        [0, 0, 1, 1],
-        [0, 0, 1, -1],
-        [0, 0, 0, -1],
-        [0, 0, 0, 0],
-    ]
-    found = ladder([0.01 * 2**i for i in range(8)], rows, [10, 20, 30, 20], 100)
-    # Of the clusterings with one class, equally wide, the one with less unassigned; of those
-    # with two the wider one.
+def test_what_is_said_of_a_rung_is_of_the_picture_and_it_lasts_while_labels_are_equal() -> None:
+    found = called(
+        "ladderOf", ROWS, "|input.seen, input.pixels",
+        ladder=[1, 3], seen=[10, 20, 30, 20], pixels=100,
+    )  # fmt: skip
     assert [(r["classes"], r["first"], r["last"], r["step"]) for r in found] == [
-        (1, 6, 6, 6), (2, 2, 4, 3),
+        (1, 1, 1, 1), (2, 2, 4, 3),
     ]  # fmt: skip
-    assert [round(r["unassigned"], 6) for r in found] == [0.4, 0.2]
+    assert [round(r["unassigned"], 6) for r in found] == [0.7, 0.2]
+    nothing = called("ladderOf", [], "|input.seen, input.pixels", ladder=[], seen=[], pixels=4)
+    assert nothing == []
 
 
 @needs_node
-def test_at_most_six_and_nothing_where_there_is_nothing() -> None:
-    rows = [[i // (k + 1) for i in range(16)] for k in range(12)]
-    found = ladder([0.01 * 1.5**i for i in range(12)], rows, [1] * 16, 20)
-    assert len(found) == 6
-    assert [r["classes"] for r in found] == sorted({r["classes"] for r in found})
-    assert {round(r["unassigned"], 6) for r in found} == {0.2}
-    assert ladder([], [], [], 4) == []
-    assert ladder([0.1, 0.2], [[-1], [0]], [4], 4) == []
+def test_a_branch_has_each_number_of_parts_once_at_its_largest_eps() -> None:
+    rows = [[0, 1, 2, 3, 9, 9], [0, 1, 1, 2, 9, 9], [0, 1, 1, 2, 9, 9], [0, 0, 1, 1, 9, 9]]
+    rows.append([0, 0, 0, 0, 0, 0])
+    values = {"labels": [5, 5, 5, 5, 7, 7], "start": 4}
+    more = "input.labels, input.classes, |input.start, input.most"
+    assert called("branchSteps", rows, more, classes=[5], most=4, **values) == [3, 2, 0]
+    assert called("branchSteps", rows, more, classes=[5], most=2, **values) == [3, 2]
+    assert called("branchSteps", rows, more, classes=[7], most=4, **values) == []

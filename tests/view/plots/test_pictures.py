@@ -172,6 +172,22 @@ def test_outline_is_one_pixel_in_the_colour_of_the_class(segments, image):
     )
 
 
+def test_a_class_map_has_outlines_of_classes_not_of_every_segment():
+    halves = [box(8, 12, 0, 8, 0, 6), box(8, 12, 0, 8, 6, 12)]
+    alike = Segments(rles=[masks.encode(m) for m in halves], labels=np.array([3, 3]))
+    grey = np.full((8, 12, 3), 90, np.uint8)
+    assert len(np.unique(overlay.overlay(alike, grey)[:, 4:8].reshape(-1, 3), axis=0)) == 1
+    own = palette.class_colors(np.array(3))
+    parted = overlay.overlay(alike, grey, outline="segment")
+    np.testing.assert_array_equal(parted[:, 5:7], np.broadcast_to(own, (8, 2, 3)))
+    two = alike.with_labels(np.array([3, 4]))
+    np.testing.assert_array_equal(overlay.overlay(two, grey)[:, 5], np.broadcast_to(own, (8, 3)))
+    by_segment = overlay.overlay(alike, grey, by="segment", alpha=0.1)
+    assert (by_segment[:, 5].astype(int) - by_segment[:, 3]).any()
+    with pytest.raises(InputError, match="outline='class', 'segment', True or False; got 'both'"):
+        overlay.overlay(alike, grey, outline="both")
+
+
 def test_scaled_index_map_keeps_order_areas_and_the_smallest_mask():
     dot = box(40, 60, 8, 9, 8, 9)
     parts = [box(40, 60, 0, 40, 0, 30), dot, box(40, 60, 4, 20, 4, 20)]

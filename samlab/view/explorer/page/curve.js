@@ -9,7 +9,7 @@ import { shortNumber } from "../../widget/text.js";
  * @property {number | null} eps null where there is no line.
  * @property {number | null} suggested
  * @property {number} top The largest value shown.
- * @property {number} k Which neighbour the distances are to.
+ * @property {string} about What the curve runs over.
  */
 
 /** @typedef {ReturnType<typeof curveScale>} CurveScale */
@@ -85,7 +85,7 @@ export function createCurve(host, hooks) {
   const svg = makeSvg("svg", { "aria-hidden": "true" });
   stage.append(svg);
   /** @type {CurveData} */
-  let data = { distances: [], eps: null, suggested: null, top: 1, k: 0 };
+  let data = { distances: [], eps: null, suggested: null, top: 1, about: "" };
   /** @type {SVGGElement | null} */
   let line = null;
   const scale = () => curveScale(stage.clientWidth, stage.clientHeight, data);
@@ -151,8 +151,7 @@ function axis({ left, right, height, y }, data) {
   const ticks = ticksUpTo(data.top, 4).flatMap((value) => [
     makeSvg("line", { class: "sl-grid", x1: left, x2: right, y1: y(value), y2: y(value) }),
     textAt(left - 6, y(value) + 4, shortNumber(value), "end")]);
-  return [...ticks, textAt(left, height - 5,
-    `segments, by distance to their ${ordinal(data.k)} neighbour`, "start")];
+  return [...ticks, textAt(left, height - 5, data.about, "start")];
 }
 
 /**

@@ -1,4 +1,5 @@
 // The class ladder as small pictures: each is a clustering to choose, and the slider stands there.
+// Below it, while a class is split, its branch: the same for that class alone.
 
 import { paintIndex, rgba } from "../../canvas/raster.js";
 import { make } from "../../widget/dom.js";
@@ -9,7 +10,7 @@ import { sweepLabels } from "../sweep.js";
 
 /** @import { Canvas } from "../../canvas/types.d.ts" */
 /** @import { Palette, Scene, Size } from "../../widget/types.d.ts" */
-/** @import { Rung, Sweep } from "../types.d.ts" */
+/** @import { Branch, Rung, Sweep, Tile } from "../types.d.ts" */
 
 const LONGEST_SIDE = 200; // of a small picture, in its own pixels
 
@@ -26,16 +27,19 @@ export function createLadder(scene, canvas, palette, choose) {
     Math.max(1, Math.round(scene.height * scale))];
   const { index } = paintIndex({ ...scene, raster: size }, new Array(scene.n).fill(true));
   const seen = canvas.seen();
-  const element = make("div", { class: "sl-ladder", role: "group", "aria-label": "Class ladder" });
+  const row = make("div", { class: "sl-ladder", role: "group", "aria-label": "Class ladder" });
+  const twigs = make("div", { class: "sl-ladder sl-branch", role: "group", hidden: true });
+  const element = make("div", {}, row, twigs);
   /** @type {{ rung: Rung, tile: HTMLElement }[]} */
   let tiles = [];
 
-  /** @param {number[]} labels */
-  function painted(labels) {
+  /** @param {number[]} labels @param {Set<number>} [shown] */
+  function painted(labels, shown) {
     const small = make("canvas", { width: size[0], height: size[1] });
     const map = new ImageData(...size);
     const pixels = new Uint32Array(map.data.buffer);
-    const colours = labels.map((label) => rgba(...palette.rgb(label), label < 0 ? 40 : 165));
+    const colours = labels.map((label, i) => rgba(...palette.rgb(label),
+      shown?.has(i) === false ? 0 : label < 0 ? 40 : 165));
     for (let i = 0; i < index.length; i++) if (index[i]) pixels[i] = colours[index[i] - 1];
     const layer = new OffscreenCanvas(...size);
     layer.getContext("2d")?.putImageData(map, 0, 0);
@@ -46,15 +50,35 @@ export function createLadder(scene, canvas, palette, choose) {
     });
     return small;
   }
+  /** @type {Branch} */
+  const branch = {
+    open(title, options, shown) {
+      twigs.hidden = options.length === 0;
+      twigs.setAttribute("aria-label", title);
+      twigs.replaceChildren(...options.map((tile) => tileOf(tile, painted(tile.labels, shown))));
+    },
+    press(tile) {
+      [...twigs.children].forEach((twig, i) => twig.setAttribute("aria-pressed", String(i === tile)));
+    },
+    close() {
+      twigs.hidden = true;
+      twigs.replaceChildren();
+    },
+  };
   return {
-    element,
+    element, branch,
     /** @param {Sweep} sweep */
     showSweep(sweep) {
       const [w, h] = scene.raster;
-      tiles = ladderOf(sweep, seen, w * h).map((rung) => ({ rung,
-        tile: tileOf(rung, painted(sweepLabels(sweep, rung.step)), () => choose(rung.step)) }));
-      element.hidden = tiles.length < 2;
-      element.replaceChildren(...tiles.map(({ tile }) => tile));
+      tiles = ladderOf(sweep, seen, w * h).map((rung) => {
+        const labels = sweepLabels(sweep, rung.step);
+        const facts = [counted(rung.classes, "class", "classes"),
+          `${percent(rung.unassigned)} unassigned`];
+        const tile = { labels, facts, choose: () => choose(rung.step) };
+        return { rung, tile: tileOf(tile, painted(labels)) };
+      });
+      row.hidden = tiles.length < 2;
+      row.replaceChildren(...tiles.map(({ tile }) => tile));
     },
     /** @param {number} step Of the slider. */
     show(step) {
@@ -66,13 +90,11 @@ export function createLadder(scene, canvas, palette, choose) {
 }
 
 /**
- * @param {Rung} rung
+ * @param {Tile} tile
  * @param {HTMLCanvasElement} picture
- * @param {() => void} onclick
  */
-function tileOf({ classes, unassigned }, picture, onclick) {
-  const facts = [counted(classes, "class", "classes"), `${percent(unassigned)} unassigned`];
+function tileOf({ facts, choose }, picture) {
   return make("button", { type: "button", class: "sl-rung", "aria-label": facts.join(", "),
-    "aria-pressed": "false", onclick }, picture, make("b", { text: facts[0] }),
-  make("span", { text: facts[1] }));
+    "aria-pressed": "false", onclick: choose }, picture, make("b", { text: facts[0] }),
+  ...facts.slice(1).map((text) => make("span", { text })));
 }

@@ -63,7 +63,7 @@ export function createPage(root, model, state, actions) {
   mapPanel.append(caption);
   const ladder = createLadder(scene, canvas, palette, actions.choose);
   const tuning = createTuning(tuningPanel, state, payload, !model.isStatic, actions, ladder.element);
-  const classes = createClasses(classPanel, state, actions);
+  const classes = createClasses(classPanel, state, { ...actions, branch: ladder.branch });
 
   function showSelection() {
     canvas.setSelected(state.selected);

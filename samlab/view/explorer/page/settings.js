@@ -40,6 +40,7 @@ export function createSettings(host, { choices, poolable }, live, onchange) {
     set(settings) {
       current = settings;
       for (const [key, control] of Object.entries(controls)) control.value = String(settings[key]);
+      if (live) controls.min_samples.disabled = settings.method === "ward";
       if (live && controls.pooling) controls.pooling.disabled = settings.embedding !== poolable;
     },
   };

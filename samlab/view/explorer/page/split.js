@@ -1,14 +1,19 @@
 // Splitting classes: what the sweep says at a smaller eps, among the members of the classes only.
 //
 // DBSCAN's classes at a smaller eps lie inside those at a larger one, so the rows of the sweep that
-// are there already are the clustering of a class on its own, and no kernel is needed.
+// are there already are the clustering of a class on its own, and no kernel is needed. The same holds
+// for the cuts of Ward's tree.
 
 import { button, make } from "../../widget/dom.js";
 import { counted, shortNumber } from "../../widget/text.js";
+import { branchSteps } from "../ladder.js";
 import { splitAlong } from "../labels.js";
 import { sweepLabels } from "../sweep.js";
 
 /** @import { ExplorerState } from "../state.js" */
+/** @import { Branch } from "../types.d.ts" */
+
+const MOST_TWIGS = 4;
 
 /**
  * @typedef {object} SplitHooks
@@ -16,6 +21,7 @@ import { sweepLabels } from "../sweep.js";
  * @property {() => void} changed Show the labels.
  * @property {() => void} commit Tell the kernel.
  * @property {() => void} cancel Back to before.
+ * @property {Branch} branch Of the class ladder.
  */
 
 /**
@@ -28,6 +34,8 @@ export function createSplitting(host, state, hooks) {
   let before = []; // labels
   /** @type {number[]} */
   let classes = [];
+  /** @type {number[]} */
+  let twigs = []; // steps of the branch
   const title = make("b");
   const status = make("span", { class: "sl-summary", role: "status" });
   const slider = make("input", { type: "range", min: "0", step: "1", class: "sl-slider",
@@ -50,9 +58,25 @@ export function createSplitting(host, state, hooks) {
     hooks.changed();
     status.textContent = splitText(state, before, classes, step);
     slider.setAttribute("aria-valuetext", status.textContent);
+    hooks.branch.press(twigs.filter((twig) => step <= twig).length - 1);
+  }
+  /** @param {number} start */
+  function openBranch(start) {
+    twigs = branchSteps(before, classes, state.sweep, start, MOST_TWIGS);
+    const shown = new Set([...before.keys()].filter((i) => classes.includes(before[i])));
+    hooks.branch.open(title.textContent ?? "", twigs.map((step) => {
+      const labels = splitAlong(before, classes, sweepLabels(state.sweep, step));
+      const parts = new Set([...shown].map((i) => labels[i]).filter((label) => label >= 0));
+      return { labels, facts: [counted(parts.size, "class", "classes")], choose() {
+        slider.value = String(step);
+        show(false);
+        hooks.commit();
+      } };
+    }), shown);
   }
   function close() {
     element.hidden = true;
+    hooks.branch.close();
   }
 
   return {
@@ -72,6 +96,7 @@ export function createSplitting(host, state, hooks) {
       slider.value = String(start);
       [before, classes] = [state.now.labels, chosen];
       element.hidden = false;
+      openBranch(start);
       show(true);
       hooks.commit();
       slider.focus();

@@ -3,7 +3,7 @@
 import { button, make } from "../../widget/dom.js";
 import { panelHead } from "../../widget/frame.js";
 import { counted, shortNumber } from "../../widget/text.js";
-import { createCurve } from "./curve.js";
+import { createCurve, ordinal } from "./curve.js";
 import { nearestStep } from "../sweep.js";
 import { createSettings } from "./settings.js";
 import { createSpark } from "./spark.js";
@@ -69,7 +69,7 @@ export function createTuning(host, state, payload, live, hooks, ladder) {
       spark.set(sweep.classes, sweep.noise);
       const values = sweep.parameter === "eps" ? sweep.values : sweep.distances;
       curve.set({ distances: sweep.distances, suggested: sweep.suggested,
-        top: Math.max(1e-9, ...values) * 1.08, k: sweep.settings.min_samples });
+        top: Math.max(1e-9, ...values) * 1.08, about: curveText(sweep.settings) });
       settings.set(sweep.settings);
     },
     show() {
@@ -82,6 +82,15 @@ export function createTuning(host, state, payload, live, hooks, ladder) {
       curve.setEps(sweep.parameter === "eps" ? now.value : null);
     },
   };
+}
+
+/**
+ * What the curve runs over.
+ * @param {ClusterSettings} settings
+ */
+function curveText({ method, min_samples: k }) {
+  return method === "ward" ? "joins of regions into classes, by their cost" :
+    `segments, by distance to their ${ordinal(k)} neighbour`;
 }
 
 /**
