@@ -38,9 +38,10 @@ class Joining:
         self.tree = merging(regions, embedding, metric)
         self._count = len(segments)
         self._shared: list[tuple[np.ndarray, np.ndarray, sparse.csr_matrix]] | None = None
-        if isinstance(segments, Segments) and isinstance(regions, Segments):
-            if regions is not segments:
-                self._shared = _shared_by_picture(segments, regions)
+        if not isinstance(segments, Segments) or not isinstance(regions, Segments):
+            return
+        if regions is not segments:
+            self._shared = _shared_by_picture(segments, regions)
 
     def into(self, count: int) -> np.ndarray:
         """Labels int64 (N,) for so many classes, 1 to the number of regions: of each segment the
