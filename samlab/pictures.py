@@ -296,9 +296,15 @@ def _from_name(name: str) -> PictureList:
 def _from_url(url: str) -> PictureList:
     from fsspec.core import url_to_fs
 
-    filesystem, root = url_to_fs(url)
+    try:
+        filesystem, root = url_to_fs(url)
+        found = sorted(map(str, filesystem.find(root)))
+    except (OSError, ValueError, ImportError) as error:
+        raise InputError(
+            f"'{url}' cannot be opened: {error}. Install the fsspec package of that storage "
+            "(s3fs, gcsfs, adlfs, ...) and check the address, or name a folder on this machine."
+        ) from error
     scheme = url.split("://")[0]
-    found = sorted(map(str, filesystem.find(root)))
     kept = [path for path in found if is_picture(path)]
     whole = {path: f"{scheme}://{path.lstrip('/')}" for path in kept}
     if scheme == "memory":

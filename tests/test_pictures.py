@@ -179,3 +179,8 @@ def test_everybody_takes_the_same_files_for_pictures(tmp_path) -> None:
     assert Queue(folder).names == taken
     assert [image.name for image in read_yolo(labels, folder)] == taken
     assert pictures_in(folder, leave_out=folder / "sub") == taken[:2]
+
+
+def test_a_protocol_that_is_not_known_is_one_sentence() -> None:
+    with pytest.raises(InputError, match=r"'foo://x' cannot be opened: Protocol not known: foo\."):
+        list_pictures("foo://x")

@@ -11,18 +11,20 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from samlab.errors import FormatError
+from samlab.errors import FormatError, SamlabWarning, counted
 from samlab.errors.arguments import checked_arguments
 from samlab.files import atomic_folder, write_json
 from samlab.formats.coco import read_mask
 from samlab.formats.gather import GatheredPicture, SegmentsLike, WriteReport, gather, report
 from samlab.formats.untrusted import field_of, list_of, named_content
+from samlab.masks import Rle
 from samlab.segments import Segments
 
 _KIND = "SA-1B"
@@ -60,8 +62,11 @@ def read_sa1b(path: str | Path | Mapping[str, Any]) -> Segments:
     Returns:
         Segments named after the picture's file; boxes and areas are computed from the masks.
 
+    An annotation that cannot be used (a broken mask, one of another size, text for a number) is
+    left out, with one warning that counts them and says what is wrong with the first.
+
     Raises:
-        FormatError: A field is missing, or a mask is broken or of another size.
+        FormatError: It is no such file, or none of its annotations can be used.
 
     Example:
         >>> image = {"image_id": 1, "width": 4, "height": 3, "file_name": "sa_1.jpg"}
@@ -77,26 +82,38 @@ def read_sa1b(path: str | Path | Mapping[str, Any]) -> Segments:
             f"got {sides[0]!r} and {sides[1]!r}."
         )
     size = (sides[0], sides[1])
-    rles, points = [], []
-    scores: dict[str, list[float]] = {"predicted_iou": [], "stability_score": []}
-    for i, entry in enumerate(list_of(content, "annotations", where, _KIND)):
-        place = f"{where}, annotations[{i}]"
+    entries = list_of(content, "annotations", where, _KIND)
+    found, wrong = [], []
+    for i, entry in enumerate(entries):
         try:
-            rles.append(read_mask(field_of(entry, "segmentation", place, _KIND), size))
+            found.append(_annotation(entry, f"{where}, annotations[{i}]", size))
         except FormatError as error:
-            text = str(error)
-            raise error if text.startswith(place) else FormatError(f"{place}: {text}.") from None
-        points.append(_point(entry.get("point_coords"), place))
-        for name, column in scores.items():
-            column.append(_number(entry.get(name), f"{place}, {name}"))
+            wrong.append(error)
+    if wrong and not found:
+        raise wrong[0]
+    if wrong:
+        message = f"{len(wrong)} of {counted(len(entries), 'annotation')} left out. {wrong[0]}"
+        warnings.warn(message, SamlabWarning, stacklevel=3)
+    columns = np.array([numbers for _, numbers in found], np.float32).reshape(-1, 4)
     return Segments(
-        rles=rles,
-        points=np.array(points, np.float32).reshape(-1, 2),
-        predicted_iou=np.array(scores["predicted_iou"], np.float32),
-        stability_score=np.array(scores["stability_score"], np.float32),
+        rles=[rle for rle, _ in found],
+        points=columns[:, :2],
+        predicted_iou=columns[:, 2],
+        stability_score=columns[:, 3],
         image_size=size,
         image_id=str(image.get("file_name") or image.get("image_id") or ""),
     )
+
+
+def _annotation(entry: Any, place: str, size: tuple[int, int]) -> tuple[Rle, list[float]]:
+    """The mask; x, y of the point, predicted IoU and stability score, NaN where not known."""
+    try:
+        rle = read_mask(field_of(entry, "segmentation", place, _KIND), size)
+    except FormatError as error:
+        text = str(error)
+        raise error if text.startswith(place) else FormatError(f"{place}: {text}.") from None
+    scores = [_number(entry.get(n), f"{place}, {n}") for n in ("predicted_iou", "stability_score")]
+    return rle, [*_point(entry.get("point_coords"), place), *scores]
 
 
 def _content(picture: GatheredPicture, number: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from pycocotools import mask as coco_mask
 
 from samlab import masks
-from samlab.errors import FormatError, InputError
+from samlab.errors import FormatError, InputError, SamlabWarning
 from samlab.formats.sa1b import read_sa1b, write_sa1b
 from samlab.segments import Segments
 from tests.formats.shapes import RINGED, segments_of, tables
@@ -90,6 +90,15 @@ def test_broken_files_are_told_by_place(content: object, message: str, tmp_path:
     file.write_text(json.dumps(content))
     with pytest.raises(FormatError, match=message):
         read_sa1b(file)
+
+
+def test_annotations_that_cannot_be_used_are_counted_and_left_out() -> None:
+    sound = {"segmentation": RLE, "predicted_iou": 0.5, "point_coords": [[3, 4]]}
+    content = {"image": IMAGE, "annotations": [sound, {}, {**sound, "predicted_iou": "x"}, sound]}
+    with pytest.warns(SamlabWarning, match=r"2 of 4 annotations left out\. .*annotations\[1\] is"):
+        found = read_sa1b(content)
+    assert found.points.tolist() == [[3, 4], [3, 4]]
+    assert found.predicted_iou.tolist() == [0.5, 0.5]
 
 
 def test_two_pictures_that_would_share_a_file_are_refused(tmp_path: Path) -> None:
