@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import samlab
 from samlab.errors import InputError
@@ -166,6 +167,24 @@ def test_the_real_model_on_ray(tmp_path, two_workers, one_thread) -> None:
     assert tables_of(cluster) == tables_of(one)
     again = samlab.run(pictures, tmp_path / "a", engine="ray", **options)
     assert tables_of(again) == tables_of(one)
+
+
+def test_the_segments_are_the_same_on_ray_and_with_any_number_of_threads(
+    tmp_path, two_workers
+) -> None:
+    pictures = make_pictures(tmp_path / "pictures", 2, size=48)
+    Image.new("RGB", (60, 40), (128, 128, 128)).save(pictures / "flat.png")
+    options = {"points_per_side": 4, "progress": False}
+    cluster = samlab.run(pictures, tmp_path / "ray", engine=RayEngine(workers=1), **options)
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2, 4):
+            torch.set_num_threads(threads)
+            one = samlab.run(pictures, tmp_path / f"local-{threads}", **options)
+            assert one.pictures["threads"].tolist() == [threads] * 3
+            assert one.table().equals(cluster.table())
+    finally:
+        torch.set_num_threads(before)
 
 
 # -- without Ray --------------------------------------------------------------------------------
