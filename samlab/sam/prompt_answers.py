@@ -16,7 +16,6 @@ from torch import Tensor
 from samlab.errors import InputError
 from samlab.sam.fast import (
     Decoder,
-    Frame,
     ImageEmbedding,
     Predictions,
     enlarge,
@@ -132,8 +131,7 @@ def picture_logits(logits: np.ndarray, features: ImageEmbedding) -> np.ndarray:
 
     By SAM's own two interpolations; 4 bytes for each pixel and mask.
     """
-    height, width = features.image_size
-    frame = Frame(features.input_size, features.img_size, (0, 0, width, height), (height, width))
+    frame = features.frame()
     dense: np.ndarray = enlarge(torch.as_tensor(logits), frame).numpy()
     return dense
 
@@ -158,8 +156,7 @@ def _answer(
         best = found.logits(_best(found))[:, None]
         found = decoder.predict(**{**inputs, "mask_input": best}, multimask_output=False)
     index = _best(found) if keep == "best" else torch.nonzero(torch.ones_like(found.iou))
-    height, width = features.image_size
-    frame = Frame(features.input_size, features.img_size, (0, 0, width, height), (height, width))
+    frame = features.frame()
     rles, stability, kept = [], [], []
     for rows in index.split(_limit(_MASKS_AT_ONCE, features)):
         low = found.logits(rows)

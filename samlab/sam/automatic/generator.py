@@ -21,6 +21,7 @@ from samlab.sam.fast import ImageEmbedding, encode, resolve_dtype, runs_to_rle
 from samlab.segments import Segments
 
 _OUTPUT_MODES = ("binary_mask", "uncompressed_rle", "coco_rle")
+_PRED_IOU_THRESH = 0.88  # SamAutomaticMaskGenerator's default
 _PROMPTS_PER_BATCH = {"cpu": 64, "cuda": 256}
 
 
@@ -34,6 +35,7 @@ class MaskGenerator:
 
     Args:
         sam: The model, from `samlab.load_sam` or segment-anything's own registry.
+        pred_iou_thresh: None for what the model's makers set: 0.88 for SAM, 0.8 since SAM 2.
         dtype: Precision of the large products: None for that of the weights, "auto" for the
             fastest that the machine has natively, or a torch dtype or its name.
         adaptive: Go from coarse to fine and skip points inside small stable masks already found.
@@ -53,7 +55,7 @@ class MaskGenerator:
         sam: Sam,
         points_per_side: int | None = 32,
         points_per_batch: int | None = 64,
-        pred_iou_thresh: float = 0.88,
+        pred_iou_thresh: float | None = None,
         stability_score_thresh: float = 0.95,
         stability_score_offset: float = 1.0,
         box_nms_thresh: float = 0.7,
@@ -82,7 +84,8 @@ class MaskGenerator:
         self.sam = sam
         self.points_per_side = points_per_side
         self.points_per_batch = points_per_batch
-        self.pred_iou_thresh = pred_iou_thresh
+        own = getattr(sam, "options", {}).get("pred_iou_thresh", _PRED_IOU_THRESH)
+        self.pred_iou_thresh: float = own if pred_iou_thresh is None else pred_iou_thresh
         self.stability_score_thresh = stability_score_thresh
         self.stability_score_offset = stability_score_offset
         self.box_nms_thresh = box_nms_thresh
