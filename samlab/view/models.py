@@ -134,7 +134,7 @@ def _run(
     model: Any, images: Sequence[np.ndarray], device: str | None, options: Mapping[str, Any]
 ) -> tuple[str, list[Segments], dict[str, float]]:
     """A model's name, its segments of each picture, and what they cost."""
-    from samlab.pipeline import segment
+    from samlab.pipeline.segment import segment
     from samlab.sam.load import load_sam
     from samlab.sam.provenance import model_name
 

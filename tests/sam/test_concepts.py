@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import skimage.data
 import torch
-from samlab.prompting import segment_text
 from torch.nn import functional as F
 
+from samlab import segment_text
 from samlab.errors import CheckpointError, InputError
 from samlab.latent.embed import text_table
 

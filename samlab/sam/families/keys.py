@@ -13,7 +13,7 @@ from samlab.sam.checkpoints import StateDict
 
 #: transformers -> segment-anything, applied in this order to every key.
 _RENAMED = (
-    (r"\.o_proj\.", ".out_proj."),
+    (r"^(mask_decoder\.transformer\..*)\.o_proj\.", r"\1.out_proj."),
     (r"^(mask_decoder\.transformer\..*)\.layer_norm", r"\1.norm"),
     (r"^mask_decoder\.transformer\.layer_norm", "mask_decoder.transformer.norm"),
     (r"^(mask_decoder\.transformer\..*)\.mlp\.proj_in\.", r"\1.mlp.lin1."),
