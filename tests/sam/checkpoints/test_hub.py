@@ -146,6 +146,7 @@ def test_a_repository_without_weights(server):
         catalogue.fetch(NAME, progress=False)
 
 
+@pytest.mark.filterwarnings("ignore:Not enough free disk space")
 def test_no_room_on_the_disk(server, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(100, 90, 10))

@@ -9,7 +9,9 @@ from typing import Any
 import torch
 import transformers
 
-FAMILIES = ("sam", "sam_hq", "sam2", "edgetam", "sam3")
+#: transformers adds SAM 3's `no_memory_embedding` to the last level of the neck, which it drops if
+#: there are four: the published model, with a constant of zero here, and one with three levels.
+FAMILIES = ("sam", "sam_hq", "sam2", "edgetam", "sam3", "sam3_three_levels")
 
 
 def spread(model: Any, seed: int = 0) -> Any:
@@ -47,11 +49,29 @@ def small(family: str) -> Any:
     model = spread(_BUILDERS[family]())
     if family == "edgetam":
         _calibrate(model.vision_encoder)
-    if hasattr(model, "no_memory_embedding") and family != "sam3":
+    if family == "sam3":
         with torch.no_grad():
-            model.no_memory_embedding.normal_(generator=torch.Generator().manual_seed(1))
+            model.no_memory_embedding.zero_()
+    if family == "sam_hq":
+        _mend(model.mask_decoder)
+    if family in ("sam", "sam_hq"):  # without the sigmoid of later models, as IoUs are: above zero
+        with torch.no_grad():
+            model.mask_decoder.iou_prediction_head.proj_out.bias += 1
     transformers.logging.set_verbosity(verbosity)
     return model
+
+
+def _mend(decoder: Any) -> None:
+    """transformers 5.23 upscales what went into SAM-HQ's transformer, with rows and columns
+    exchanged, instead of what came out, as SAM-HQ's own code does (mask_decoder_hq.py)."""
+    keys: list[torch.Tensor] = []
+    decoder.transformer.register_forward_hook(lambda _m, _i, out: keys.append(out[1]))
+
+    def replace(_: Any, given: Any) -> torch.Tensor:
+        tokens = keys.pop()
+        return tokens.reshape(-1, *tokens.shape[-2:]).transpose(1, 2).reshape(given[0].shape)
+
+    decoder.upscale_conv1.register_forward_pre_hook(replace)
 
 
 def saved(family: str, folder: Path) -> Path:
@@ -116,15 +136,16 @@ def _edgetam() -> Any:
     )
 
 
-def _sam3() -> Any:
+def _sam3(scale_factors: tuple[float, ...] = (4.0, 2.0, 1.0, 0.5)) -> Any:
     t = transformers
     backbone = t.Sam3ViTConfig(
         hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=2,
         global_attn_indexes=[1], image_size=252, pretrain_image_size=252, window_size=6,
     )  # fmt: skip
     vision = t.Sam3VisionConfig(
-        backbone_config=backbone, backbone_feature_sizes=[[72, 72], [36, 36], [18, 18]]
-    )
+        backbone_config=backbone, backbone_feature_sizes=[[72, 72], [36, 36], [18, 18]],
+        scale_factors=list(scale_factors),
+    )  # fmt: skip
     return t.Sam3TrackerModel(
         t.Sam3TrackerConfig(vision_config=vision, prompt_encoder_config={"image_size": 252})
     )
@@ -136,4 +157,5 @@ _BUILDERS = {
     "sam2": _sam2,
     "edgetam": _edgetam,
     "sam3": _sam3,
+    "sam3_three_levels": lambda: _sam3((4.0, 2.0, 1.0)),
 }

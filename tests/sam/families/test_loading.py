@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import types
+from importlib.machinery import ModuleSpec
 
 import pytest
 import torch
@@ -202,10 +204,9 @@ def test_without_transformers(monkeypatch):
 
 
 def test_with_old_transformers(monkeypatch):
-    class Old:
-        __version__ = "4.44.0"
-
-    monkeypatch.setitem(sys.modules, "transformers", Old())
+    old = types.ModuleType("transformers")
+    old.__spec__, old.__version__ = ModuleSpec("transformers", None), "4.44.0"
+    monkeypatch.setitem(sys.modules, "transformers", old)
     with pytest.raises(MissingExtraError, match=r"needs transformers 4.56 or newer; 4.44.0 is"):
         transformers_class("Sam2VisionModel", "4.56")
 

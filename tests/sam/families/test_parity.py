@@ -12,7 +12,7 @@ from samlab.sam.fast.decoder import open_decoder
 from samlab.sam.fast.encoder import encode
 from tests.sam.families.small import FAMILIES, small
 
-SIDE = {"sam3": 252}
+SIDE = {"sam3": 252, "sam3_three_levels": 252}
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def pixels(family, image):
             size={"longest_edge": side}, pad_size={"height": side, "width": side}
         )
     else:
-        kind = Sam3ImageProcessor if family == "sam3" else Sam2ImageProcessor
+        kind = Sam3ImageProcessor if family in SIDE else Sam2ImageProcessor
         processor = kind(size={"height": side, "width": side})
     return processor(images=image, return_tensors="pt")["pixel_values"]
 
@@ -44,9 +44,6 @@ class Reference:
             found, self.rest["intermediate_embeddings"] = found
         self.embedding = found
 
-        if family == "sam_hq":
-            _mend(self.model.mask_decoder)
-
     def __call__(self, multimask, points=None, labels=None, boxes=None, masks=None):
         given = {"input_points": points, "input_labels": labels, "input_boxes": boxes}
         given = {k: v[None] for k, v in given.items() if v is not None}
@@ -59,19 +56,6 @@ class Reference:
                 **given, **self.rest,
             )  # fmt: skip
         return out.iou_scores[0], out.pred_masks[0]
-
-
-def _mend(decoder):
-    """transformers 5.23 upscales what went into SAM-HQ's transformer, with rows and columns
-    exchanged, instead of what came out, as SAM-HQ's own code does (mask_decoder_hq.py)."""
-    keys = []
-    decoder.transformer.register_forward_hook(lambda _m, _i, out: keys.append(out[1]))
-
-    def replace(_, given):
-        tokens = keys.pop()
-        return tokens.reshape(-1, *tokens.shape[-2:]).transpose(1, 2).reshape(given[0].shape)
-
-    decoder.upscale_conv1.register_forward_pre_hook(replace)
 
 
 @pytest.fixture(scope="module")
