@@ -23,11 +23,13 @@ from .images import read_image as read_image
 from .latent.cluster import Clustering as Clustering
 from .latent.cluster import cluster as cluster
 from .latent.cluster import cluster_table as cluster_table
+from .latent.cluster import ladder as ladder
 from .latent.cluster import sweep as sweep
 from .latent.embed import embed as embed
 from .latent.embed import pool as pool
 from .latent.embed import search_text as search_text
 from .latent.embed import text_table as text_table
+from .latent.partition import partition as partition
 from .latent.projection import fit_projection as fit_projection
 from .latent.projection import project as project
 from .latent.similarity import heat_map as heat_map

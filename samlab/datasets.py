@@ -18,6 +18,7 @@ from scipy import ndimage
 
 from samlab import masks
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.files import write_atomic
 
 __all__ = ["CLASSES", "SampleSet", "write_sample_set"]
@@ -46,6 +47,7 @@ class SampleSet:
     label_maps: Path
 
 
+@checked_arguments
 def write_sample_set(folder: str | Path, pictures: int = 12, *, seed: int = 0) -> SampleSet:
     """Make pictures with labels; the same seed makes the same ones.
 

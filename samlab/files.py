@@ -1,17 +1,29 @@
-"""Files and folders, written whole or not at all (atomically), and over nothing by accident."""
+"""Files and folders, written whole or not at all (atomically), and over nothing by accident.
+
+At the end: loops that numba compiles, kept compiled where there is a folder for that. numba keeps
+them beside the source, or in the user's cache folder, and refuses to compile at all where neither
+can be written, as in a container with a read-only installation and no home. Here such a loop is
+compiled anew in each process instead, which takes seconds, once.
+"""
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import shutil
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from samlab.errors import InputError, StorageError
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def make_folder(path: str | Path) -> Path:
@@ -169,7 +181,7 @@ def _told(path: Path, size: int = 0) -> Iterator[None]:
             reason += f" ('{where}')"
         room = f" {size:,} bytes are needed{_free(path.parent)};" if size else ""
         raise StorageError(
-            f"Could not write '{path}': {reason}.{room} nothing was half-written; make room there, "
+            f"Could not write '{path}': {reason}.{room} nothing was half-written. Make room there, "
             "or choose a folder that can be written."
         ) from error
 
@@ -179,3 +191,61 @@ def _free(folder: Path) -> str:
         return f", {shutil.disk_usage(folder).free:,} are free"
     except OSError:
         return ""
+
+
+# -- compiled loops -------------------------------------------------------------------------------
+
+
+def compiled(**options: Any) -> Callable[[F], F]:
+    """`numba.njit(cache=True, nogil=True)` that does without the cache where there is none.
+
+    Args:
+        **options: Further ones of `numba.njit`.
+
+    Example:
+        >>> @compiled()
+        ... def double(x):
+        ...     return 2 * x
+        >>> double(21)
+        42
+    """
+    from numba import njit
+
+    def decorate(function: F) -> F:
+        if cache_folder(function) is None:
+            return njit(nogil=True, **options)(function)
+        return njit(nogil=True, cache=True, **options)(function)
+
+    return decorate
+
+
+def cache_folder(function: Callable[..., Any]) -> str | None:
+    """Where numba keeps what it compiled of a function; None where it finds no such folder."""
+    from numba.core.caching import FunctionCache
+
+    try:
+        return str(FunctionCache(function).cache_path)
+    except (RuntimeError, OSError):  # "no locator available", or a disk that refuses the folder
+        return None
+
+
+def import_compiling(name: str) -> ModuleType:
+    """Import a package whose own loops insist on a cache, also where there is no folder for it.
+
+    There they get a temporary one, which goes with the process.
+    """
+    try:
+        return import_module(name)
+    except RuntimeError as error:
+        if "no locator available" not in str(error):
+            raise
+    from numba import config
+
+    folder = tempfile.mkdtemp(prefix="samlab-numba-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    settings: Any = config
+    before, settings.CACHE_DIR = settings.CACHE_DIR, folder
+    try:
+        return import_module(name)
+    finally:
+        settings.CACHE_DIR = before

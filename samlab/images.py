@@ -14,8 +14,9 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from samlab.errors import ImageError
+from samlab.errors.arguments import check
 
-ImageLike: TypeAlias = "str | os.PathLike[str] | Image.Image | np.ndarray"
+ImageLike: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray
 
 #: Pictures with more pixels than this are refused before they are decoded.
 MAX_PIXELS = 150_000_000
@@ -52,6 +53,7 @@ def read_image(source: ImageLike, *, max_pixels: int = MAX_PIXELS) -> np.ndarray
         >>> read_image(np.zeros((4, 6), np.uint8)).shape
         (4, 6, 3)
     """
+    check(max_pixels, int, "max_pixels", read_image)
     if isinstance(source, np.ndarray):
         return _from_array(source, max_pixels)
     if isinstance(source, Image.Image):
@@ -60,7 +62,7 @@ def read_image(source: ImageLike, *, max_pixels: int = MAX_PIXELS) -> np.ndarray
     if isinstance(source, (str, os.PathLike)):
         return decode_image(read_bytes(source), os.fspath(source), max_pixels=max_pixels)
     raise ImageError(
-        "Expected a picture as a path, a PIL image or a NumPy array; "
+        "Expected a picture as a path, a PIL image or a NumPy array as the source; "
         f"got {type(source).__name__}. Convert it first, for example with numpy.asarray."
     )
 

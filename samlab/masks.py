@@ -18,6 +18,7 @@ import numpy as np
 from pycocotools import mask as coco
 
 from samlab.errors import FormatError, InputError
+from samlab.errors.arguments import checked_arguments
 
 Rle: TypeAlias = dict[str, Any]
 
@@ -33,6 +34,7 @@ class _Sound(dict[str, Any]):
     """An RLE of compressed text that is known to fit its size."""
 
 
+@checked_arguments
 def encode(mask: np.ndarray) -> Rle | list[Rle]:
     """Encode dense masks.
 
@@ -47,6 +49,8 @@ def encode(mask: np.ndarray) -> Rle | list[Rle]:
         [3, 3]
     """
     mask = np.asarray(mask)
+    if mask.dtype != bool and mask.size:
+        _check_binary(mask)
     if mask.ndim not in (2, 3):
         raise InputError(
             f"Expected a mask of shape (H, W) or masks of shape (N, H, W), got {mask.shape}."
@@ -56,16 +60,28 @@ def encode(mask: np.ndarray) -> Rle | list[Rle]:
     return [_encoded(one) for one in mask]
 
 
+def _check_binary(mask: np.ndarray) -> None:
+    """A label map or probabilities would pass for a mask and give another one."""
+    if mask.dtype.kind not in "biuf" or not bool(((mask == 0) | (mask == 1)).all()):
+        top = f" up to {mask.max()}" if mask.dtype.kind in "biuf" else ""
+        raise InputError(
+            f"Expected a mask of True and False, or 0 and 1; got values of the dtype {mask.dtype}"
+            f"{top}. Choose what belongs to it first, for example mask > 0."
+        )
+
+
 def _encoded(mask: np.ndarray) -> Rle:
     rle = coco.encode(np.asfortranarray(mask, dtype=np.uint8))
     return trusted(rle["size"], rle["counts"].decode("ascii"))
 
 
+@checked_arguments
 def decode(rle: Mapping[str, Any]) -> np.ndarray:
     """Decode one RLE, compressed or not, to a boolean array (H, W)."""
     return coco.decode(_to_bytes([rle])[0]).astype(bool)
 
 
+@checked_arguments
 def coordinates(rle: Rle) -> tuple[np.ndarray, np.ndarray]:
     """Where a mask is set: rows and columns, int64 (A,) each, column by column.
 
@@ -75,8 +91,8 @@ def coordinates(rle: Rle) -> tuple[np.ndarray, np.ndarray]:
         >>> [found.tolist() for found in coordinates(encode(np.eye(2, dtype=bool)))]
         [[0, 1], [0, 1]]
     """
-    ends = np.cumsum(_run_lengths([_to_bytes([rle])[0]["counts"]])[0])
-    starts, stops = ends[: len(ends) // 2 * 2 : 2], ends[1::2]
+    found = turns([rle])[0]
+    starts, stops = found[::2], found[1::2]
     lengths = stops - starts
     # Each run counts on from its start.
     at = np.arange(lengths.sum()) + np.repeat(starts - np.cumsum(lengths) + lengths, lengths)
@@ -84,6 +100,42 @@ def coordinates(rle: Rle) -> tuple[np.ndarray, np.ndarray]:
     return rows, columns
 
 
+@checked_arguments
+def turns(rles: Sequence[Rle]) -> list[np.ndarray]:
+    """Where each of N masks turns on, off, on, off ... column by column; N of int64 (2 K,).
+
+    Example:
+        >>> turns([encode(np.eye(2, dtype=bool))])[0].tolist()
+        [0, 1, 3, 4]
+    """
+    found = []
+    texts = [rle["counts"] for rle in _to_bytes(rles)]
+    for start in range(0, len(texts), _GROUP):
+        runs, starts = _run_lengths(texts[start : start + _GROUP])
+        ends = np.cumsum(runs)
+        before = ends[starts] - runs[starts]
+        stops = np.append(starts[1:], len(runs)).tolist()
+        for first, stop, shift in zip(starts.tolist(), stops, before.tolist(), strict=True):
+            found.append(ends[first : stop - (stop - first) % 2] - shift)
+    return found
+
+
+@checked_arguments
+def from_stretches(image_size: tuple[int, int], starts: np.ndarray, ends: np.ndarray) -> Rle:
+    """The mask of K stretches of pixels, column by column, half-open, ascending and disjoint.
+
+    The inverse of `turns`, whose even and odd values are starts and ends.
+
+    Example:
+        >>> from_stretches((2, 2), np.array([1]), np.array([4]))
+        {'size': [2, 2], 'counts': '13'}
+    """
+    pixels = image_size[0] * image_size[1]
+    places = np.stack([starts, ends], axis=1).ravel().astype(np.int64)
+    return _of_runs(image_size, np.diff(places, prepend=0, append=pixels))
+
+
+@checked_arguments
 def area(rles: Sequence[Rle]) -> np.ndarray:
     """Areas in pixels, int64 (N,)."""
     if len(rles) == 0:
@@ -95,6 +147,7 @@ def area(rles: Sequence[Rle]) -> np.ndarray:
     return np.concatenate(parts).astype(np.int64)
 
 
+@checked_arguments
 def boxes(rles: Sequence[Rle]) -> np.ndarray:
     """Bounding boxes, XYXY half-open, float32 (N, 4); an empty mask has the box (0, 0, 0, 0)."""
     if len(rles) == 0:
@@ -104,6 +157,7 @@ def boxes(rles: Sequence[Rle]) -> np.ndarray:
     return np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
 
 
+@checked_arguments
 def iou(a: Sequence[Rle], b: Sequence[Rle]) -> np.ndarray:
     """Intersection over union of every mask of `a` with every mask of `b`, float64 (N, M).
 
@@ -115,6 +169,7 @@ def iou(a: Sequence[Rle], b: Sequence[Rle]) -> np.ndarray:
     return np.nan_to_num(np.asarray(result, dtype=np.float64).reshape(len(a), len(b)))
 
 
+@checked_arguments
 def check_sizes(rles: Iterable[Rle], image_size: tuple[int, int]) -> None:
     """Raise InputError unless every mask has the given (H, W)."""
     for i, rle in enumerate(rles):
@@ -125,7 +180,8 @@ def check_sizes(rles: Iterable[Rle], image_size: tuple[int, int]) -> None:
             )
 
 
-def checked(rles: Iterable[Mapping[str, Any]]) -> tuple[Rle, ...]:
+@checked_arguments
+def checked(rles: Iterable[Any]) -> tuple[Rle, ...]:
     """RLEs from outside, as compressed text that fits its size.
 
     Args:
@@ -153,6 +209,7 @@ def checked(rles: Iterable[Mapping[str, Any]]) -> tuple[Rle, ...]:
     return tuple(found)
 
 
+@checked_arguments
 def compress(rle: Mapping[str, Any]) -> Rle:
     """Turn any RLE (text, bytes, or SAM's uncompressed list of runs) into compressed text.
 

@@ -42,7 +42,7 @@ def class_colors(labels: np.ndarray) -> np.ndarray:
         [[0, 114, 178], [150, 150, 150]]
     """
     labels = np.asarray(labels, dtype=np.int64)
-    colors = _TABLE[labels % len(_TABLE)]
+    colors = np.array(_TABLE[labels % len(_TABLE)])  # of a single label it would be a view
     colors[labels < 0] = NOISE
     return colors
 

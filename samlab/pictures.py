@@ -5,9 +5,10 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath, PureWindowsPath
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,8 +16,12 @@ import numpy as np
 from samlab.errors import ImageError, InputError
 from samlab.images import decode_image, read_bytes
 
-PathLike: TypeAlias = "str | os.PathLike[str]"
-Pictures: TypeAlias = "PathLike | Iterable[PathLike] | Mapping[str, PathLike]"
+#: Stands for the time 0 of files, which says nothing about when they were written.
+NO_TIME = 1
+_LONGEST_NAME = 4096  # of a path, in characters
+
+PathLike: TypeAlias = str | os.PathLike[str]
+Pictures: TypeAlias = PathLike | Iterable[PathLike] | Mapping[str, PathLike]
 
 #: Endings of the files in a folder that are taken for pictures; name others in a list.
 SUFFIXES = {".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm"}
@@ -74,11 +79,19 @@ class Picture:
         position: Its place in the order of the run, from 0.
         image_id: Its name in the run, different for every picture.
         path: Where it is: an absolute path on this machine, or a URL that fsspec opens.
+
+    Both are text that every file can hold, also where the name of the file is none; see
+    `escaped_name`.
     """
 
     position: int
     image_id: str
     path: str
+
+    @property
+    def file(self) -> str:
+        """The path as the system knows it, to open the file with."""
+        return unescaped_name(self.path)
 
 
 @dataclass(frozen=True)
@@ -93,7 +106,10 @@ class PictureList:
 
     def __iter__(self) -> Iterator[Picture]:
         pairs = enumerate(self.source())
-        return (Picture(i, image_id, _absolute(path)) for i, (image_id, path) in pairs)
+        return (
+            Picture(i, escaped_name(image_id), escaped_name(_absolute(path)))
+            for i, (image_id, path) in pairs
+        )
 
 
 def list_pictures(pictures: Pictures) -> PictureList:
@@ -120,6 +136,7 @@ def list_pictures(pictures: Pictures) -> PictureList:
         return _from_name(os.fspath(pictures))
     if isinstance(pictures, Mapping):
         pairs = [(str(name), _text(path)) for name, path in pictures.items()]
+        _check_distinct(name for name, _ in pairs)
         return _known(pairs, "the mapping")
     if isinstance(pictures, Iterator):
         stream = pictures
@@ -130,6 +147,86 @@ def list_pictures(pictures: Pictures) -> PictureList:
         "Expected a folder, a glob, a list or generator of paths, or a mapping from names to "
         f"paths; got {type(pictures).__name__}."
     )
+
+
+def inside(folder: Path, name: str) -> Path | None:
+    """The file `name` in `folder`, or None where the name leads out of it.
+
+    Absolute names, drive letters, `..` that climbs out, and symbolic links that point out are all
+    refused, so that a label file from a stranger cannot make us open any other file.
+
+    Args:
+        folder: A resolved folder, without links.
+        name: A relative name with forward slashes, as label files write it.
+
+    Example:
+        >>> inside(Path("/pictures"), "../etc/passwd") is None
+        True
+    """
+    if len(name) > _LONGEST_NAME:
+        return None
+    windows = PureWindowsPath(name)
+    if not name or "\0" in name or windows.drive or windows.root or ".." in windows.parts[:1]:
+        return None
+    try:
+        path = (folder / name).resolve()
+    except (OSError, RuntimeError, ValueError):  # too long, a circle of links, half a character
+        return None
+    return path if path != folder and path.is_relative_to(folder) else None
+
+
+def is_remote(path: str) -> bool:
+    r"""Whether opening a path asks another machine: a URL, or a share of Windows (`\\host\a`).
+
+    Example:
+        >>> is_remote("ftp://host/a.png"), is_remote("/photos/a.png")
+        (True, False)
+    """
+    return "://" in path or path.startswith(("\\\\", "//"))
+
+
+def escaped_name(name: str) -> str:
+    r"""A file's name as text that every file can hold.
+
+    A name that is UTF-8 and has no `\x` in it stays as it is. In others each backslash becomes
+    `\x5c` and each byte that is no UTF-8 `\xHH`, so that different names stay different.
+
+    Example:
+        >>> escaped_name("a.png"), escaped_name("b\udcff.png")
+        ('a.png', 'b\\xff.png')
+    """
+    if "\\x" not in name and name.isascii():
+        return name
+    try:
+        data = name.encode()
+    except UnicodeEncodeError:
+        # Bytes that are no UTF-8 came as lone surrogates; any others can be those of no file here.
+        data = name.encode("utf-8", "surrogatepass")
+        data = re.sub(rb"\xed([\xb2\xb3][\x80-\xbf])", _surrogate_byte, data)
+    else:
+        if "\\x" not in name:
+            return name
+    return data.replace(b"\\", b"\\x5c").decode("utf-8", "backslashreplace")
+
+
+def unescaped_name(text: str) -> str:
+    r"""The inverse of `escaped_name`: a name as the system knows it.
+
+    Example:
+        >>> unescaped_name(escaped_name("b\udcff.png")) == "b\udcff.png"
+        True
+    """
+    if "\\x" not in text:
+        return text
+    parts = re.split(r"\\x([0-9a-f]{2})", text)
+    data = [bytes([int(p, 16)]) if i % 2 else p.encode() for i, p in enumerate(parts)]
+    return b"".join(data).decode("utf-8", "surrogateescape")
+
+
+def _surrogate_byte(found: re.Match[bytes]) -> bytes:
+    """The byte that the surrogate stands for: U+DC80 is 0x80."""
+    code = ord(found.group().decode("utf-8", "surrogatepass"))
+    return bytes([code - 0xDC00])
 
 
 def read_picture(path: str) -> tuple[np.ndarray, int, str]:
@@ -146,13 +243,14 @@ def read_picture(path: str) -> tuple[np.ndarray, int, str]:
 def file_stamp(path: str) -> tuple[int, int]:
     """Size in bytes of a file on this machine and when it was written, in nanoseconds since 1970.
 
-    Two zeros for a URL and where there is no file.
+    Two zeros for a URL and where there is no file. A file of 1970 itself, as some archives have
+    them, gets a 1: that time is known, but tells nothing.
     """
     try:
         found = None if "://" in path else os.stat(path)
     except OSError:
         found = None
-    return (0, 0) if found is None else (found.st_size, found.st_mtime_ns)
+    return (0, 0) if found is None else (found.st_size, found.st_mtime_ns or NO_TIME)
 
 
 def file_sha256(path: str) -> str:
@@ -241,6 +339,17 @@ def _named(path: Any) -> tuple[str, str]:
     return (text if "://" in text else PurePath(text).as_posix()), text
 
 
+def _check_distinct(names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise InputError(
+                f"Expected a name of its own for each picture; '{name}' stands for two of the "
+                "mapping. Names are text, so that 1 and '1' are the same."
+            )
+        seen.add(name)
+
+
 def _once(pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     seen: set[str] = set()
     for name, path in pairs:
@@ -255,4 +364,4 @@ def _text(path: Any) -> str:
             f"Expected the pictures of a run as paths, got {type(path).__name__}. A run names its "
             "pictures by their files; for arrays use samlab.segment."
         )
-    return os.fspath(path)
+    return os.fsdecode(path)

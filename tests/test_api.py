@@ -104,11 +104,11 @@ samlab.plot_classes
 REVEALED = [
     "samlab.segments.segments.Segments",
     "def (segments: samlab.segments.segments.Segments | numpy.ndarrayANY, "
-    "eps: float | Literal['auto'] =, ANY) -> samlab.latent.cluster.clusters.Clustering",
+    "eps: float | Literal['auto'] =, ANY) -> samlab.latent.cluster.results.Clustering",
     "def (segments: samlab.segments.segments.Segments, image: str | os.PathLike[str] | ANY, *, "
     "eps: float | Literal['auto'] =, ANY) -> samlab.view.explorer.explorer.Explorer",
     "def (self: samlab.segments.segments.Segments, name: str | None =) -> numpy.ndarrayANY",
-    "def (clustering: samlab.latent.cluster.clusters.Clustering, ANY) -> ANY",
+    "def (clustering: samlab.latent.cluster.results.Clustering, ANY) -> ANY",
     "def (run: samlab.runs.results.Run, matches: ANY) -> ANY",
     "def (annotations: ANY) -> samlab.formats.labelled.LabelledImages",
     "def (vectors: samlab.segments.segments.Segments | numpy.ndarrayANY) -> float",

@@ -129,7 +129,9 @@ def test_wrong_arrays_are_refused_by_name(array, message) -> None:
 
 
 def test_other_objects_are_refused() -> None:
-    with pytest.raises(ImageError, match="as a path, a PIL image or a NumPy array; got list"):
+    with pytest.raises(
+        ImageError, match="a path, a PIL image or a NumPy array as the source; got list"
+    ):
         read_image([[1, 2]])  # type: ignore[arg-type]
 
 

@@ -144,7 +144,6 @@ BROKEN = [
     ({"size": [4], "counts": [4]}, "not two numbers, height and width"),
     ({"size": None, "counts": [4]}, "not two numbers, height and width"),
     ({"counts": "`0"}, "not two numbers, height and width"),
-    (np.ones((4, 4), bool), "no object with 'size' and 'counts'"),
 ]
 
 
@@ -165,6 +164,14 @@ def test_broken_run_lengths_are_refused_wherever_they_come_in(rle: Any, why: str
             use()
     with pytest.raises(FormatError, match=f"^[a-z].*{why}$"):
         masks.sound(rle)
+
+
+def test_an_array_is_no_run_lengths() -> None:
+    drawn = np.ones((4, 4), bool)
+    with pytest.raises(FormatError, match="no object with 'size' and 'counts'"):
+        masks.checked([drawn])
+    with pytest.raises(InputError, match="Expected rles of Segments to be a list"):
+        Segments([drawn])
 
 
 def test_a_table_on_disk_is_checked_too(tmp_path: Path) -> None:

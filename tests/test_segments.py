@@ -65,7 +65,7 @@ def test_parquet_opens_as_a_plain_table(tmp_path) -> None:
     import pandas as pd
 
     frame = pd.read_parquet(make().to_parquet(tmp_path / "s.parquet"))
-    assert frame["class_name"].isin(["noise", "class 0", "coin", "class 2"]).all()
+    assert frame["class_name"].isin(["unassigned", "class 0", "coin", "class 2"]).all()
     assert len(frame["embedding_sam"][0]) == 8
 
 
@@ -73,7 +73,7 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch
     path = make().to_parquet(tmp_path / "s.parquet")
     before = path.read_bytes()
 
-    def fail(table, where):
+    def fail(table, where, **_options):
         where.write_bytes(b"half")
         raise OSError("No space left on device")
 

@@ -73,6 +73,8 @@ def checked_columns(
             f"Expected sizes of shape {labels.shape} and weights of shape ({len(names)},); "
             f"got {sizes.shape} and {weights.shape}."
         )
+    if sizes.min() < 1 or sizes.dtype.kind not in "iuf" or sizes.sum() > 2**53:
+        raise InputError(f"Expected at least one example behind each prototype, got {sizes.min()}.")
     if not (np.isfinite(weights).all() and (weights > 0).all()):
         raise InputError(f"Expected class weights above 0, got {weights.tolist()}.")
     return BankColumns(

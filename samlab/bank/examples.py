@@ -24,6 +24,7 @@ from samlab.bank.boxes import (
     segment_with_boxes,
 )
 from samlab.errors import FormatError, ImageError, InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.files import make_folder
 from samlab.formats.labelled import LabelledImage, LabelledImages
 from samlab.formats.registry import LabelFormat, guess_format
@@ -57,6 +58,7 @@ class ExampleOptions:
         return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
 
 
+@checked_arguments
 def box_examples(
     labelled: LabelledImages,
     sam: str | Path | Sam = "tiny",

@@ -19,6 +19,7 @@ from samlab.bank.checks import check_same_model
 from samlab.bank.heads import Head
 from samlab.bank.memory_bank import MemoryBank
 from samlab.errors import InputError, require_extra
+from samlab.errors.arguments import checked_arguments
 from samlab.latent.vectors import unit, vectors_of
 from samlab.segments import Segments
 
@@ -32,6 +33,7 @@ _NEIGHBOURS = 10
 _STEPS = 20  # per epoch, at least: a few hundred examples alone would give two or three
 
 
+@checked_arguments
 def train_head(
     examples: Segments,
     *,
@@ -122,6 +124,7 @@ def train_head(
     )  # fmt: skip
 
 
+@checked_arguments
 def train_prototypes(
     bank: MemoryBank,
     examples: Segments,

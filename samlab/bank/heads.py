@@ -86,9 +86,27 @@ class Head:
             layers = tuple(
                 (tensors[f"layers.{i}.weight"], tensors[f"layers.{i}.bias"]) for i in range(count)
             )
-            return cls(tensors["mean"], tensors["spread"], layers, dict(about))
+            head = cls(tensors["mean"], tensors["spread"], layers, dict(about))
         except KeyError as error:
             raise FormatError(
                 f"Expected the tensors of a head, but {error} is missing; got "
                 f"{', '.join(sorted(tensors)) or 'none'}."
             ) from None
+        head._check_shapes()
+        return head
+
+    def _check_shapes(self) -> None:
+        """Raise FormatError unless each layer takes what the one before it gives."""
+        width = self.mean.shape
+        fits = len(width) == 1 and width[0] > 0 and self.spread.shape == width
+        fits = fits and bool((self.spread > 0).all())
+        for weight, bias in self.layers:
+            fits = fits and weight.ndim == 2 and weight.shape[1:] == width
+            fits = fits and bias.shape == weight.shape[:1] and len(bias) > 0
+            width = bias.shape
+        if not fits:
+            shapes = {name: value.shape for name, value in self.tensors().items()}
+            raise FormatError(
+                "Expected the tensors of a head: mean and spread (D,), spread above 0, and layers "
+                f"that take what the one before gives; got {shapes}."
+            )

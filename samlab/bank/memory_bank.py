@@ -21,6 +21,7 @@ from samlab.bank.checks import canonical_order, check_same_model, check_unique, 
 from samlab.bank.columns import BankColumns, checked_columns
 from samlab.bank.heads import Head
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments, checked_class
 from samlab.formats.bdd100k import read_bdd100k
 from samlab.formats.coco import read_coco
 from samlab.formats.labelled import LabelledImages
@@ -39,6 +40,7 @@ _TENSORS = ("prototypes", "labels", "sizes", "weights")
 _WORDS = ("class_names", "background", "embedding", "unknown_below", "provenance", "notes")
 
 
+@checked_class
 @dataclass(frozen=True, eq=False)
 class MemoryBank:
     """P prototypes of C classes, unit vectors of D numbers. Immutable.
@@ -83,6 +85,7 @@ class MemoryBank:
     # -- making -------------------------------------------------------------------------------
 
     @classmethod
+    @checked_arguments
     def from_segments(
         cls,
         segments: Segments,
@@ -147,6 +150,7 @@ class MemoryBank:
         )  # fmt: skip
 
     @classmethod
+    @checked_arguments
     def from_labels(
         cls,
         labels: str | Path | LabelledImages,
@@ -192,6 +196,7 @@ class MemoryBank:
         return cls.from_segments(examples, **options)
 
     @classmethod
+    @checked_arguments
     def from_coco(
         cls,
         annotations: str | Path | Mapping[str, Any],
@@ -203,6 +208,7 @@ class MemoryBank:
         return cls.from_labels(read_coco(annotations, images), sam=sam, **options)
 
     @classmethod
+    @checked_arguments
     def from_bdd100k(
         cls,
         frames: str | Path | list[Any],
@@ -285,6 +291,7 @@ class MemoryBank:
             )
         return rows if self.head is None else self.head.project(rows)
 
+    @checked_arguments
     def classify(
         self,
         segments: Segments | np.ndarray,
@@ -340,6 +347,7 @@ class MemoryBank:
         )
         return answer.by_whole() if whole_votes else answer.with_threshold(threshold)
 
+    @checked_arguments
     def evaluate(self, segments: Segments, **options: Any) -> Evaluation:
         """Classify labelled segments and compare the answer with their labels.
 
@@ -378,6 +386,7 @@ class MemoryBank:
         """
         return self._with(changes.merge(self._columns, groups))
 
+    @checked_arguments
     def add(self, more: Segments | MemoryBank, *, per_class: int | None = None) -> Self:
         """The bank with further examples, for classes it has and for new ones.
 
@@ -404,12 +413,14 @@ class MemoryBank:
 
     # -- in and out ---------------------------------------------------------------------------
 
+    @checked_arguments
     def save(self, path: str | Path) -> Path:
         """Write one safetensors file, head included, atomically. Returns the path."""
         tensors = {name: getattr(self, name) for name in _TENSORS}
         return files.write(Path(path), tensors, {n: getattr(self, n) for n in _WORDS}, self.head)
 
     @classmethod
+    @checked_arguments
     def load(cls, path: str | Path) -> Self:
         """Read a file written by `save`. Nothing in it is ever executed."""
         tensors, words, head = files.read(Path(path), _TENSORS)

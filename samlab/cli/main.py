@@ -125,7 +125,7 @@ def segment(
     radius = _number_or_auto("eps", eps, float)
     neighbours = _number_or_auto("min_samples", min_samples, int)
     pixels = samlab.read_image(picture)
-    options = {
+    options: dict[str, Any] = {
         "points_per_side": points_per_side,
         "pred_iou_thresh": pred_iou_thresh,
         "stability_score_thresh": stability_score_thresh,
@@ -144,7 +144,7 @@ def segment(
     noise = int((clustering.labels < 0).sum())
     typer.echo(
         f"{counted(len(segments), 'segment')}, {counted(clustering.n_clusters, 'class')}, "
-        f"{noise:,} in no class (eps {clustering.eps:.3g})"
+        f"{noise:,} unassigned (eps {clustering.eps:.3g})"
     )
     for file in files:
         typer.echo(str(file))

@@ -7,7 +7,13 @@ from samlab.doctor.front_end import check_front_end, check_platform
 from samlab.doctor.hardware import check_gpus, check_precision, check_torch
 from samlab.doctor.memory import check_memory
 from samlab.doctor.packages import check_packages, check_python, check_segment_anything
-from samlab.doctor.storage import check_cache, check_disk, check_given_weights, check_weights
+from samlab.doctor.storage import (
+    check_cache,
+    check_compiled,
+    check_disk,
+    check_given_weights,
+    check_weights,
+)
 
 __all__ = ["Finding", "diagnose", "format_findings"]
 
@@ -36,6 +42,8 @@ def diagnose(sam: str = "tiny", megapixels: float = 12.0) -> list[Finding]:
     if all(finding.status != "fail" for finding in torch_found):
         given = list(check_given_weights(sam))
     findings += [*given, check_cache()]
+    if all(finding.status != "fail" for finding in torch_found):
+        findings.append(check_compiled())
     if all(finding.status != "fail" for finding in given):
         findings.append(check_memory(sam, megapixels))
     return [*findings, check_disk(sam)]

@@ -77,6 +77,24 @@ def check_cache() -> Finding:
     return Finding("Cache", "ok", text)
 
 
+def check_compiled() -> Finding:
+    """Whether numba can keep what it compiles."""
+    from samlab.files import cache_folder
+    from samlab.latent.embed import pool
+    from samlab.sam.fast import encode
+
+    folders = [cache_folder(one) for one in (encode, pool)]  # the loops lie in files beside these
+    if None in folders:
+        return Finding(
+            "Compiled loops",
+            "warn",
+            "numba finds no folder that it can write, so each process compiles them anew, which "
+            "takes some seconds",
+            "Set NUMBA_CACHE_DIR to a folder that can be written.",
+        )
+    return Finding("Compiled loops", "ok", f"kept in {folders[0]}")
+
+
 def _sizes(folder: Path) -> dict[str, int]:
     """Bytes below each sub-folder, by its name."""
     if not folder.is_dir():

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from samlab.errors import FormatError
+from samlab.errors.arguments import checked_arguments
 from samlab.formats.coco import read_mask
 from samlab.formats.labelled import LabelledImages, RawObject, Reading
 from samlab.formats.untrusted import field_of, list_of, named_content
@@ -19,6 +20,7 @@ _KIND = "BDD100K"
 _CORNERS = ("x1", "y1", "x2", "y2")
 
 
+@checked_arguments
 def read_bdd100k(frames: str | Path | list[Any], images: str | Path) -> LabelledImages:
     """Read BDD100K detection labels.
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from samlab import masks as rle_masks
 from samlab.errors import FormatError, InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.files import free_file, write_json
 from samlab.formats.gather import (
     NO_CLASS,
@@ -28,6 +29,7 @@ from samlab.masks import Rle
 _KIND = "COCO"
 
 
+@checked_arguments
 def read_coco(
     annotations: str | Path | Mapping[str, Any], images: str | Path, *, crowds: bool = False
 ) -> LabelledImages:
@@ -73,7 +75,13 @@ def read_coco(
         else:
             objects[image_id].append(_object(entry, label, names[category]))
     for key, entry in pictures.items():
-        reading.add(entry["file_name"], objects[key], _size(entry))
+        try:
+            size = _size(entry)
+        except (ValueError, OverflowError):
+            name = str(entry["file_name"])
+            reading.report.leave_out("picture", "its width or height is no number of pixels", name)
+        else:
+            reading.add(entry["file_name"], objects[key], size)
     return reading.done(names.values())
 
 
@@ -126,7 +134,7 @@ def _object(entry: Mapping[str, Any], label: str, name: str) -> RawObject:
         try:
             x, y, width, height = (float(v) for v in box)
             box = [x, y, x + width, y + height]
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             pass  # counted as broken by the reading
     value = entry.get("segmentation")
     if not value:
@@ -144,11 +152,13 @@ def read_mask(value: Any, size: tuple[int, int]) -> Rle:
         return _run_lengths(value, size)
     if not isinstance(value, list):
         raise FormatError("its mask is neither polygons nor run lengths")
+    if not value:
+        raise FormatError("its mask has no polygon")
     polygons = []
     for polygon in value:
         try:
             corners = np.asarray(polygon, dtype=np.float64)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise FormatError("its polygon is not a list of numbers") from None
         if corners.ndim != 1 or len(corners) < 6 or len(corners) % 2:
             raise FormatError("its polygon is not a list of at least three x, y pairs")
@@ -187,7 +197,8 @@ def write_coco(
 
     Category ids count from 1, in the order of the labels; boxes are XYWH of the half-open box;
     `iscrowd` is 0. Where the model's own scores are known, they go along as `score` (the predicted
-    IoU) and `stability_score`.
+    IoU) and `stability_score`; so do `level` (0 whole, 1 part, 2 sub-part) and `parent`, the id of
+    the annotation that holds this one.
 
     Args:
         segments: Of one or several pictures; see `samlab.export`.
@@ -220,9 +231,10 @@ def write_coco(
     annotations: list[dict[str, Any]] = []
     kept: list[float] = []
     for number, picture in enumerate(gathered.pictures, 1):
+        first = len(annotations) + 1
         for i in range(len(picture.segments)):
             shape, share = _shape(picture, i, masks, tolerance)
-            entry = {"id": len(annotations) + 1, "image_id": number, **_facts(picture, i)}
+            entry = {"id": first + i, "image_id": number, **_facts(picture, i, first)}
             annotations.append({**entry, "segmentation": shape})
             kept.append(share)
     content = {
@@ -242,8 +254,8 @@ def write_coco(
     return report(written, gathered, np.array(kept))
 
 
-def _facts(picture: GatheredPicture, i: int) -> dict[str, Any]:
-    """Everything of an annotation but its shape."""
+def _facts(picture: GatheredPicture, i: int, first: int) -> dict[str, Any]:
+    """Everything of an annotation but its shape; `first` is the id of its picture's first one."""
     segments = picture.segments
     x0, y0, x1, y1 = segments.boxes[i].tolist()
     facts = {
@@ -257,6 +269,9 @@ def _facts(picture: GatheredPicture, i: int) -> dict[str, Any]:
         value = float(np.asarray(values)[i])
         if np.isfinite(value):
             facts[name] = round(value, 6)
+    for name, number in (("level", segments.level[i]), ("parent", segments.parent[i])):
+        if number >= 0:
+            facts[name] = int(number) + (first if name == "parent" else 0)
     return facts
 
 

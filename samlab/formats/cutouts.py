@@ -12,6 +12,7 @@ from PIL import Image
 from scipy import ndimage
 
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.files import atomic_folder, write_atomic
 from samlab.formats.gather import (
     NO_CLASS,
@@ -26,6 +27,7 @@ from samlab.images import ImageLike, read_image
 from samlab.segments import Segments
 
 
+@checked_arguments
 def cut_out(
     image: ImageLike, mask: np.ndarray, *, soft: float = 0.0, crop: bool = True, margin: int = 0
 ) -> np.ndarray:
@@ -100,7 +102,8 @@ def write_cutouts(
             pixels = pixels_of(picture, images)
             for i, number in enumerate(picture.classes.tolist()):
                 cut = cut_out(pixels, picture.segments.mask(i), soft=soft, crop=crop, margin=margin)
-                name = f"{picture.stem}_{i:04d}_{_plain(gathered.class_names[number])}.png"
+                label = _plain(gathered.class_names[number])
+                name = picture.file_with(f"_{i:04d}_{label}.png")
                 write_atomic(staging / name, _png(cut))
     return report(Path(folder), gathered)
 
@@ -140,6 +143,7 @@ def _plain(name: str) -> str:
 # -- masks for inpainting ------------------------------------------------------------------------
 
 
+@checked_arguments
 def inpainting_mask(
     segments: Segments | np.ndarray, *, grow: float = 8.0, feather: float = 0.0
 ) -> np.ndarray:
@@ -202,7 +206,7 @@ def write_inpainting_masks(
             for i, part in enumerate(parts):
                 number = f"_{i:04d}" if each else ""
                 mask = inpainting_mask(part, grow=grow, feather=feather)
-                write_atomic(staging / f"{picture.stem}{number}_mask.png", _png(mask))
+                write_atomic(staging / picture.file_with(f"{number}_mask.png"), _png(mask))
     return report(Path(folder), gathered)
 
 

@@ -6,22 +6,27 @@ name, so that is how they are joined here.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
 import numpy as np
 
+from samlab import masks
 from samlab.errors import ImageError, InputError, counted
 from samlab.formats.untrusted import image_folder, inside
 from samlab.images import ImageLike, read_image
-from samlab.segments import Segments
+from samlab.pictures import unescaped_name
+from samlab.segments import Segments, one_picture_each
 
 SegmentsLike: TypeAlias = Segments | Sequence[Segments]
-ImagesLike: TypeAlias = "str | os.PathLike[str] | Mapping[str, ImageLike] | ImageLike"
+ImagesLike: TypeAlias = str | os.PathLike[str] | Mapping[str, ImageLike] | ImageLike
+
+_LONGEST_FILE_NAME = 255  # bytes, on nearly every file system
 
 #: The class of segments that have none, unless the caller names another.
 NO_CLASS = "object"
@@ -47,6 +52,16 @@ class GatheredPicture:
     def stem(self) -> str:
         """The name without its ending, folders included."""
         return PurePosixPath(self.name).with_suffix("").as_posix()
+
+    def file_with(self, ending: str) -> str:
+        """The stem with another ending; cut, and told apart by a hash, where no disk takes it."""
+        path = PurePosixPath(self.stem)
+        room = _LONGEST_FILE_NAME - len(os.fsencode(ending))
+        if len(os.fsencode(path.name)) <= room:
+            return f"{self.stem}{ending}"
+        mark = "-" + hashlib.sha256(os.fsencode(self.name)).hexdigest()[:8]
+        short = os.fsencode(path.name)[: room - len(mark)].decode(errors="ignore")
+        return path.with_name(f"{short}{mark}{ending}").as_posix()
 
 
 @dataclass(frozen=True)
@@ -123,12 +138,20 @@ def gather(
             pictures would get one file.
     """
     parts = [segments] if isinstance(segments, Segments) else list(segments)
+    for part in parts:
+        if not isinstance(part, Segments):
+            raise InputError(
+                "Expected segments as samlab's Segments, or a list of them; got a "
+                f"{type(part).__name__} among them. Make them with samlab.segment."
+            )
+    one_picture_each([part.provenance for part in parts])
     names = _class_names(parts, no_class)
     left_out: Counter[str] = Counter()
     found: dict[str, list[tuple[Segments, np.ndarray]]] = {}
     for part in parts:
         for name, one in _split(part, image_id):
             labels = one.labels
+            one = replace(one, areas=masks.area(one.rles))  # whatever was stated
             empty, classless = one.areas == 0, labels < 0
             left_out["it has no pixel"] += int(empty.sum())
             if no_class is None:
@@ -180,7 +203,7 @@ def pixels_of(picture: GatheredPicture, images: ImagesLike) -> np.ndarray:
 
 def file_of(picture: GatheredPicture, folder: str | os.PathLike[str]) -> Path:
     """The picture's file in a folder; raises ImageError where it has none."""
-    file = inside(image_folder(Path(folder)), picture.name)
+    file = inside(image_folder(Path(folder)), unescaped_name(picture.name))
     if file is None or not file.is_file():
         raise ImageError(f"No picture '{picture.name}' in the folder '{Path(folder)}'.")
     return file

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from io import BytesIO
@@ -14,6 +16,7 @@ from scipy import ndimage
 
 from samlab import masks
 from samlab.errors import FormatError, InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.files import atomic_folder, write_atomic
 from samlab.formats.gather import (
     NO_CLASS,
@@ -25,7 +28,8 @@ from samlab.formats.gather import (
     report,
 )  # fmt: skip
 from samlab.formats.labelled import LabelledImages, RawObject, Reading
-from samlab.formats.untrusted import image_folder
+from samlab.formats.untrusted import clean_text, image_folder
+from samlab.images import raster_formats
 from samlab.masks import Rle
 from samlab.palette import class_colors
 from samlab.pictures import is_picture
@@ -34,6 +38,7 @@ _LARGEST = 65535  # of a 16-bit PNG
 _EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
 
 
+@checked_arguments
 def read_label_maps(
     labels: str | Path,
     images: str | Path,
@@ -97,18 +102,28 @@ def read_label_maps(
 def names_by_number(classes: str | Path | Sequence[str] | Mapping[int, str]) -> dict[int, str]:
     """Class number -> name, from a text file, a list or a dict; empty lines keep their number."""
     if isinstance(classes, Mapping):
-        table = {int(value): str(name) for value, name in classes.items()}
+        try:
+            table = {int(value): clean_text(name) for value, name in classes.items()}
+        except (ValueError, TypeError, OverflowError):
+            raise InputError(
+                "Expected whole numbers as keys of classes, got "
+                f"{', '.join(map(repr, list(classes)[:5]))}."
+            ) from None
     else:
         if isinstance(classes, (str, Path)):
             if not Path(classes).is_file():
                 raise FormatError(
                     f"Expected a text file with one class name per line, found none at '{classes}'."
                 )
-            lines: Sequence[str] = Path(classes).read_text(encoding="utf-8").splitlines()
+            try:
+                lines: Sequence[str] = Path(classes).read_text(encoding="utf-8-sig").splitlines()
+            except (OSError, UnicodeDecodeError) as error:
+                raise FormatError(f"'{classes}' is no text file in UTF-8: {error}.") from None
         else:
             lines = classes
-        table = {i: line.strip() for i, line in enumerate(lines) if line.strip()}
-    twice = sorted({n for n in table.values() if list(table.values()).count(n) > 1})
+        named = [clean_text(line).strip() for line in lines]
+        table = {i: name for i, name in enumerate(named) if name}
+    twice = sorted(name for name, n in Counter(table.values()).items() if n > 1)
     if twice:
         raise InputError(
             f"Expected every class name once, got {', '.join(twice)} more than once. "
@@ -117,12 +132,17 @@ def names_by_number(classes: str | Path | Sequence[str] | Mapping[int, str]) -> 
     return table
 
 
+@checked_arguments
 def read_label_map(file: Path) -> np.ndarray:
     """The class numbers of one PNG, int32 (H, W); a palette's colours are not looked at."""
     try:
-        with Image.open(file) as image:
-            values = np.asarray(image)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(file, formats=raster_formats()) as image:
+                values = np.asarray(image)
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001  (decoders raise what they like; see samlab.images)
         raise FormatError("the label map is not a readable PNG") from None
     if values.ndim != 2 or values.dtype == bool:
         raise FormatError("the label map is not a grey or palette PNG of class numbers")
@@ -195,7 +215,7 @@ def write_label_maps(
             numbers = picture.classes if values == "class" else np.arange(count)
             painted = picture.segments.label_map(numbers + 1, background=0)
             kept.append(_seen(picture, painted if values == "segment" else None))
-            write_atomic(staging / f"{picture.stem}.png", _png(painted, largest))
+            write_atomic(staging / picture.file_with(".png"), _png(painted, largest))
         if values == "class":
             _write_classes(staging, gathered.class_names)
     return report(Path(folder), gathered, np.concatenate([np.zeros(0), *kept]))

@@ -20,7 +20,8 @@ from PIL import Image
 
 from samlab import masks
 from samlab.errors import FormatError, InputError
-from samlab.formats.untrusted import image_folder, inside
+from samlab.formats.untrusted import clean_text, image_folder, inside, is_file
+from samlab.images import raster_formats
 from samlab.masks import Rle
 from samlab.segments import Segments
 
@@ -88,6 +89,7 @@ class ReadReport:
 
     def leave_out(self, what: str, reason: str, example: str) -> None:
         """Count one thing that is left out."""
+        example = _shortened(example)
         self.left_out[what, reason] += 1
         shown = self.examples.setdefault((what, reason), [])
         if len(shown) < _EXAMPLES:
@@ -256,7 +258,7 @@ class Reading:
                 "picture", "the file name leads out of the image folder", repr(name)
             )
             return
-        if not path.is_file():
+        if not is_file(path):
             self.report.leave_out("picture", "no such file in the image folder", name)
             return
         found = picture_size(path)
@@ -308,7 +310,7 @@ class Reading:
             return None
         if problem:
             self.report.changed[problem] += 1
-        return raw.class_name, box, mask
+        return clean_text(raw.class_name), box, mask
 
     def done(self, class_names: Iterable[str] = ()) -> LabelledImages:
         """Close the reading; raises FormatError where there were pictures and none is left."""
@@ -321,8 +323,14 @@ class Reading:
                 f"found none that can be used. {reasons} Is it the right image folder?"
             )
         used = sorted({name for image in self.images for name in image.class_names})
-        declared = tuple(dict.fromkeys([*class_names, *used]))
+        declared = tuple(dict.fromkeys([*map(clean_text, class_names), *used]))
         return LabelledImages(tuple(self.images), declared, self.report)
+
+
+def _shortened(text: str) -> str:
+    """A name for a report, whatever somebody called a file."""
+    text = clean_text(text)
+    return text if len(text) <= 120 else f"{text[:80]}... ({len(text):,} characters)"
 
 
 def clip_box(value: Any, size: tuple[int, int]) -> tuple[np.ndarray | None, str]:
@@ -359,11 +367,11 @@ def picture_size(path: Path) -> tuple[int, int] | None:
         with warnings.catch_warnings():
             # Size limits are read_image's business, when the pixels are decoded.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with Image.open(path, formats=raster_formats()) as image:
                 width, height = image.size
                 # Pillow decodes a whole PNG in search of EXIF data, which hardly any has.
                 silent = image.format == "PNG" and not {*image.info} & _PNG_EXIF
                 turned = not silent and image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except Exception:  # noqa: BLE001  (decoders raise what they like; see samlab.images)
         return None
     return (width, height) if turned else (height, width)

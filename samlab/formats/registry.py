@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from samlab.errors import FormatError, InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.files import free_file
 from samlab.formats.bdd100k import read_bdd100k
 from samlab.formats.coco import read_coco, write_coco
@@ -42,6 +43,7 @@ _READERS: dict[str, Any] = {
 _WITH_CLASSES = ("yolo", "label-maps")  # whose names may stand in a file of their own
 
 
+@checked_arguments
 def read_labels(
     labels: str | Path,
     images: str | Path,
@@ -149,6 +151,7 @@ _WRITERS: dict[str, Any] = {
 _BY_ENDING = {".json": "coco", ".parquet": "parquet", ".pq": "parquet"}
 
 
+@checked_arguments
 def export(
     segments: SegmentsLike, out: str | Path, format: ExportFormat = "auto", **options: Any
 ) -> WriteReport:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from samlab.errors import FormatError
+from samlab.errors.arguments import checked_arguments
 from samlab.files import atomic_folder, write_json
 from samlab.formats.coco import read_mask
 from samlab.formats.gather import GatheredPicture, SegmentsLike, WriteReport, gather, report
@@ -48,10 +49,11 @@ def write_sa1b(
     gathered = gather(segments, image_id=image_id, file_each=True)
     with atomic_folder(folder, overwrite) as staging:
         for number, picture in enumerate(gathered.pictures, 1):
-            write_json(staging / f"{picture.stem}.json", _content(picture, number))
+            write_json(staging / picture.file_with(".json"), _content(picture, number))
     return report(Path(folder), gathered)
 
 
+@checked_arguments
 def read_sa1b(path: str | Path | Mapping[str, Any]) -> Segments:
     """Read one of SA-1B's JSON files, or its content as a dict.
 
@@ -126,7 +128,10 @@ def _number(value: Any, place: str) -> float:
         return math.nan
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise FormatError(f"{place} is not {_KIND}: expected a number, got {value!r}.")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise FormatError(f"{place} is not {_KIND}: the number is too large.") from None
 
 
 def _point(value: Any, place: str) -> list[float]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 from samlab.errors import FormatError
+from samlab.pictures import inside as inside
 
 
 def image_folder(folder: str | Path) -> Path:
@@ -23,28 +24,22 @@ def image_folder(folder: str | Path) -> Path:
     return path.resolve()
 
 
-def inside(folder: Path, name: str) -> Path | None:
-    """The file `name` in `folder`, or None where the name leads out of it.
+def is_file(path: Path) -> bool:
+    """Whether it is a file, also for names that no file system takes."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
-    Absolute names, drive letters, `..` that climbs out, and symbolic links that point out are all
-    refused, so that a label file from a stranger cannot make us open any other file.
 
-    Args:
-        folder: A resolved folder, see `image_folder`.
-        name: A relative name with forward slashes, as label files write it.
+def clean_text(value: object) -> str:
+    """Text that can be printed and written as UTF-8; half characters become their numbers.
 
     Example:
-        >>> inside(Path("/pictures"), "../etc/passwd") is None
+        >>> clean_text("caf\\u00e9 \\ud800") == "caf\\u00e9 \\\\ud800"
         True
     """
-    windows = PureWindowsPath(name)
-    if not name or "\0" in name or windows.drive or windows.root or ".." in windows.parts[:1]:
-        return None
-    try:
-        path = (folder / name).resolve()
-    except (OSError, RuntimeError):  # a name too long for the file system, or a circle of links
-        return None
-    return path if path != folder and path.is_relative_to(folder) else None
+    return str(value).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def load_json(path: str | os.PathLike[str], kind: str) -> Any:
@@ -56,6 +51,8 @@ def load_json(path: str | os.PathLike[str], kind: str) -> Any:
         raise FormatError(f"No {kind} file at '{path}': it does not exist.") from None
     except IsADirectoryError:
         raise FormatError(f"Expected a {kind} file, got the folder '{path}'.") from None
+    except OSError as error:
+        raise FormatError(f"'{path}' cannot be read: {error.strerror or error}.") from None
     except (ValueError, RecursionError) as error:  # also UnicodeDecodeError
         raise FormatError(
             f"'{path}' is not {kind}: it is not JSON ({error}). Is the download complete?"

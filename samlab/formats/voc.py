@@ -6,11 +6,14 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from samlab.errors import FormatError
+from samlab.errors.arguments import checked_arguments
 from samlab.formats.labelled import LabelledImages, RawObject, Reading
+from samlab.formats.untrusted import is_file
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
+@checked_arguments
 def read_voc(
     annotations: str | Path, images: str | Path, *, one_based: bool = True
 ) -> LabelledImages:
@@ -33,7 +36,7 @@ def read_voc(
     """
     source = Path(annotations)
     files = sorted(source.glob("*.xml")) if source.is_dir() else [source]
-    if not files or not files[0].is_file():
+    if not any(map(is_file, files)):
         raise FormatError(
             f"Expected a folder with Pascal VOC's XML files, found none at '{source}'."
         )
@@ -48,14 +51,24 @@ def read_voc(
     return reading.done()
 
 
-def _parse(file: Path, one_based: bool) -> tuple[str, tuple[int, int] | None, list[RawObject]]:
-    text = file.read_bytes()
-    if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
-        # VOC has neither, and entities are how an XML file makes a parser swell or read others.
+class _Builder(ElementTree.TreeBuilder):
+    """Refuses entities, in whatever encoding: how an XML file makes a parser swell, or read others.
+
+    VOC never declares a document type.
+    """
+
+    def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
         raise FormatError("the XML declares a document type, which VOC never does")
+
+
+def _parse(file: Path, one_based: bool) -> tuple[str, tuple[int, int] | None, list[RawObject]]:
     try:
-        root = ElementTree.fromstring(text)
-    except ElementTree.ParseError as error:
+        root = ElementTree.fromstring(file.read_bytes(), ElementTree.XMLParser(target=_Builder()))
+    except OSError as error:
+        raise FormatError(f"the file cannot be read ({error.strerror or error})") from None
+    except (ElementTree.ParseError, LookupError, ValueError) as error:
+        if isinstance(error, FormatError):
+            raise
         raise FormatError(f"the file is not XML ({error})") from None
     if root.tag != "annotation":
         raise FormatError(f"the XML is <{root.tag}>, expected VOC's <annotation>")

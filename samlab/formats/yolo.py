@@ -18,6 +18,7 @@ import numpy as np
 
 from samlab import masks
 from samlab.errors import FormatError, InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.files import atomic_folder, write_atomic
 from samlab.formats.gather import (
     Gathered,
@@ -37,12 +38,14 @@ from samlab.pictures import pictures_in
 
 YAML = {".yaml", ".yml"}
 _NAMES = ("data.yaml", "dataset.yaml", "classes.txt")
+_LARGEST_YAML = 256 * 1024  # bytes; that of Objects365 has 9 KB
 _LEAST, _MOST = -0.01, 1.01  # what ultralytics lets pass; the rest was never divided by the size
 # Readers turn a number back into a pixel by rounding down or to the nearest one. A quarter of a
 # pixel to the right and below, both find the pixel that was meant.
 _SHIFT = 0.25
 
 
+@checked_arguments
 def read_yolo(
     labels: str | Path,
     images: str | Path,
@@ -119,7 +122,7 @@ def yolo_classes(classes: str | Path | Sequence[str] | Mapping[int, str]) -> dic
         )
     try:
         return names_by_number({int(number): str(name) for number, name in found.items()})
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):  # .inf, null and dates are YAML's keys too
         raise FormatError(
             f"'{classes}' is not the data.yaml of a YOLO data set: expected whole numbers as keys "
             f"of 'names', got {', '.join(map(repr, list(found)[:5]))}."
@@ -181,11 +184,24 @@ def _account(reading: Reading, root: Path, used: set[Path], bare: int) -> None:
 def _load_yaml(path: Path) -> Any:
     import yaml
 
+    class Plain(yaml.SafeLoader):
+        """Without aliases: 316 bytes of them are a list of a million million names."""
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                raise yaml.YAMLError("it repeats parts by aliases (*name), which no YOLO set needs")
+            return super().compose_node(parent, index)
+
     try:
-        return yaml.safe_load(path.read_bytes())
+        size = path.stat().st_size
+        if size > _LARGEST_YAML:
+            raise yaml.YAMLError(f"{size:,} bytes, expected at most {_LARGEST_YAML:,}")
+        return yaml.load(path.read_bytes(), Plain)
     except FileNotFoundError:
         raise FormatError(f"No data.yaml at '{path}': the file does not exist.") from None
-    except (yaml.YAMLError, OSError, ValueError) as error:
+    except RecursionError:
+        raise FormatError(f"'{path}' is not YAML of a data set: it is nested too deep.") from None
+    except (yaml.YAMLError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())
         raise FormatError(f"'{path}' is not YAML: {reason}") from None
 

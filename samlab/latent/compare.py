@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike
 from samlab.latent.cluster import cluster
 from samlab.latent.embed import Embedder, embed
@@ -28,6 +29,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
+@checked_arguments
 def compare_embedders(
     segments: Segments | Sequence[Segments],
     images: ImageLike | Sequence[ImageLike] | None = None,
@@ -94,6 +96,7 @@ def compare_embedders(
     return frame
 
 
+@checked_arguments
 def class_cosines(vectors: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
     """Mean cosine of all pairs within a class, and of all pairs of different classes.
 

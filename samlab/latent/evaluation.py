@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.latent.classification import Classification
 from samlab.segments import Segments
 
@@ -155,6 +156,7 @@ def threshold_for(coverage: pd.DataFrame, max_error: float) -> float:
     return float(good["unknown_below"].min())
 
 
+@checked_arguments
 def map_iou(
     pairs: Iterable[tuple[np.ndarray, np.ndarray]], class_names: Sequence[str]
 ) -> pd.DataFrame:

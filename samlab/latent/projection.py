@@ -11,6 +11,8 @@ from typing import Any, Literal
 import numpy as np
 
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
+from samlab.files import import_compiling
 from samlab.latent.vectors import unit, vectors_of
 from samlab.segments import Segments
 
@@ -50,6 +52,7 @@ class Projection:
             return np.asarray(self._model.transform(vectors), np.float32)
 
 
+@checked_arguments
 def project(
     segments: Segments | np.ndarray,
     *,
@@ -82,6 +85,7 @@ def project(
     ).points  # fmt: skip
 
 
+@checked_arguments
 def fit_projection(
     segments: Segments | np.ndarray,
     *,
@@ -98,9 +102,8 @@ def fit_projection(
         axes = _Axes(vectors, metric)
         return Projection(axes.transform(vectors), metric, vectors.shape[1], axes)
     with _quiet():
-        from umap import UMAP  # seconds: it compiles
-
-        model = UMAP(
+        umap = import_compiling("umap")  # seconds: it compiles
+        model = umap.UMAP(
             n_components=2, metric=metric, n_neighbors=min(n_neighbors, n - 1), min_dist=min_dist,
             random_state=seed, init="spectral" if n > 2 * FEWEST else "random", n_jobs=1,
         )  # fmt: skip

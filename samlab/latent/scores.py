@@ -19,13 +19,16 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.latent.cluster import Hierarchy, auto_min_samples, cluster, distance_matrix
 from samlab.latent.vectors import unit, vectors_of
 from samlab.segments import Segments
+from samlab.segments.labels import class_ids
 
 _BLOCK = 2048
 
 
+@checked_arguments
 def clustering_scores(
     truth: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None
 ) -> dict[str, float]:
@@ -69,6 +72,7 @@ def clustering_scores(
     }
 
 
+@checked_arguments
 def match_classes(
     truth: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None
 ) -> dict[int, int]:
@@ -85,6 +89,7 @@ def match_classes(
     return pairs
 
 
+@checked_arguments
 def knn_accuracy(
     vectors: Segments | np.ndarray,
     truth: np.ndarray,
@@ -106,6 +111,8 @@ def knn_accuracy(
     Returns:
         NaN with fewer than two labelled segments or classes, or fewer than two groups.
     """
+    if k < 1:
+        raise InputError(f"Expected k of 1 or more neighbours, got {k}.")
     rows, truth, groups = _labelled(vectors, truth, groups, embedding)
     classes, target = np.unique(truth, return_inverse=True)
     if len(classes) < 2 or (groups is not None and len(np.unique(groups)) < 2):
@@ -127,6 +134,7 @@ def knn_accuracy(
     return right / len(points)
 
 
+@checked_arguments
 def linear_probe_accuracy(
     vectors: Segments | np.ndarray,
     truth: np.ndarray,
@@ -166,6 +174,7 @@ def linear_probe_accuracy(
     return float((answer == truth).mean())
 
 
+@checked_arguments
 def stability(
     segments: Segments | np.ndarray,
     eps: float | Literal["auto"] = "auto",
@@ -204,6 +213,7 @@ def stability(
     return float(np.mean(agreements))
 
 
+@checked_arguments
 def label_from_map(
     segments: Segments,
     label_map: np.ndarray,
@@ -225,6 +235,7 @@ def label_from_map(
     Returns:
         The segments with these labels.
     """
+    label_map = class_ids(label_map)  # wide enough for -1 and for 255 + 1
     if len(segments) and label_map.shape != tuple(segments.image_size):
         raise InputError(
             f"Expected a label map of the segments' size {tuple(segments.image_size)} (H, W), got "
@@ -287,7 +298,7 @@ def _mean_iou(truth: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> flo
 def _aligned(
     truth: np.ndarray, labels: np.ndarray, weights: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    truth, labels = np.asarray(truth), np.asarray(labels)
+    truth, labels = class_ids(truth), class_ids(labels)
     weights = np.ones(len(truth)) if weights is None else np.asarray(weights, np.float64)
     if truth.ndim != 1 or not truth.shape == labels.shape == weights.shape:
         raise InputError(
@@ -303,7 +314,7 @@ def _labelled(
     groups: np.ndarray | None,
     embedding: str | None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    rows, truth = vectors_of(vectors, embedding), np.asarray(truth)
+    rows, truth = vectors_of(vectors, embedding), class_ids(truth)
     groups = None if groups is None else np.asarray(groups)
     if truth.shape != (len(rows),) or (groups is not None and groups.shape != (len(rows),)):
         raise InputError(

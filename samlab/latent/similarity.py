@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.latent.embed import PatchFeatures
 from samlab.latent.vectors import unit, vectors_of
 from samlab.segments import Segments
@@ -16,6 +17,7 @@ BLOCK = 65_536
 """Rows compared at once: 64 MB of float32 at 256 numbers each."""
 
 
+@checked_arguments
 def similarity(
     a: Segments | np.ndarray,
     b: Segments | np.ndarray | None = None,
@@ -44,6 +46,7 @@ def similarity(
     return np.clip(unit(left) @ unit(right).T, -1, 1)
 
 
+@checked_arguments
 def heat_map(
     features: PatchFeatures,
     query: Segments | np.ndarray,
@@ -99,6 +102,7 @@ def heat_map(
     return np.asarray(down @ cosine @ across.T, np.float32)
 
 
+@checked_arguments
 def similar(
     query: Segments | np.ndarray,
     segments: Segments | np.ndarray,
@@ -126,7 +130,7 @@ def similar(
     wanted = query if isinstance(query, Segments) else np.atleast_2d(query)
     asked = vectors_of(wanted, embedding, what="query")
     if not isinstance(segments, Segments):
-        stored = segments
+        stored = vectors_of(segments, what="row")
     elif len(segments):
         stored = segments.embedding(embedding)
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -43,7 +43,7 @@ def vectors_of(
             return np.zeros((0, 0), np.float32)
         array = source.embedding(embedding)
     else:
-        array = np.asarray(source, dtype=np.float32)
+        array = _floats(source, what)
     if array.ndim != 2:
         raise InputError(
             f"Expected vectors of shape (N, D), one row per {what}; got the shape {array.shape}."
@@ -62,6 +62,18 @@ def vectors_of(
                 "cosine is undefined. Remove them (segments[ids]) or use metric='euclidean'."
             )
     return array
+
+
+def _floats(source: Any, what: str) -> np.ndarray:
+    """float32, out of whatever array; a tensor's gradients are left behind."""
+    try:
+        plain = source.detach().cpu() if hasattr(source, "detach") else source
+        return np.asarray(plain, dtype=np.float32)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"Expected vectors of shape (N, D), one row of numbers per {what}; got a "
+            f"{type(source).__name__} that is no such array ({error})."
+        ) from None
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,10 @@ from samlab.files import write_atomic
 from samlab.segments import Segments
 from samlab.segments.tables import from_parquet_bytes, to_parquet_bytes
 
-_KEY_VERSION = 1
+_KEY_VERSION = 2
+_COMPUTATION = 1
+"""To be raised whenever masks or vectors come out otherwise for the same settings."""
+
 DEFAULT_BYTES = 5 * 2**30
 """Size from which the entries that were not used for longest are removed."""
 
@@ -47,6 +51,8 @@ class CacheEntry:
 def cache_key(picture_sha256: str, settings: Mapping[str, Any]) -> str:
     """What identifies a result: the picture's bytes, and everything that decides about them.
 
+    The version of samlab is part of it: another one may compute otherwise.
+
     Args:
         picture_sha256: Of the picture's file, or of an array's contents.
         settings: JSON-able; the weights' SHA-256 is among them.
@@ -58,7 +64,10 @@ def cache_key(picture_sha256: str, settings: Mapping[str, Any]) -> str:
         >>> cache_key("ab", {"x": 1, "y": 2}) == cache_key("ab", {"y": 2, "x": 1})
         True
     """
-    about = {"format": _KEY_VERSION, "picture": picture_sha256, "settings": dict(settings)}
+    about = {
+        "format": _KEY_VERSION, "computation": _COMPUTATION, "samlab": version("samlab"),
+        "picture": picture_sha256, "settings": dict(settings),
+    }  # fmt: skip
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 

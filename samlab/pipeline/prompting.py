@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
+from samlab.latent.embed import Outside
 from samlab.segments import Segments
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
 
-    from samlab.latent.embed import Outside
-
 DETECTION_SCORE = "detection"
 """Name under which `Segments.scores` keeps the detector's scores, float32 (N,)."""
 
 
+@checked_arguments
 def segment_text(
     image: ImageLike,
     texts: Sequence[str],
@@ -126,8 +127,6 @@ def _segment_concepts(
     from samlab.latent.embed import pool
     from samlab.sam.concepts import VISUAL, load_concepts
 
-    if isinstance(texts, str):
-        raise InputError(f"Expected a list of texts, got the text {texts!r}. Write [{texts!r}].")
     if segments is not None:
         raise InputError(
             "Expected no segments with SAM 3, which finds its own. Leave them out, or use CLIP, "
@@ -159,6 +158,7 @@ def _segment_concepts(
     return replace(kept.with_image_id(name), provenance=provenance)
 
 
+@checked_arguments
 def segment_detections(
     image: ImageLike,
     detections: Any,

@@ -68,20 +68,30 @@ class ReadThroughCache:
             )
 
 
-def cached_segments(image: ImageLike, config: SegmenterConfig, cache: SegmentCache) -> Segments:
-    """Segments of one picture; the model is loaded only where they are not in the cache.
+def read_hashed(image: ImageLike) -> tuple[np.ndarray, str, str]:
+    """A picture, uint8 (H, W, 3), what of it was hashed ("file" or "pixels"), and the SHA-256.
 
     Args:
         image: Path, PIL image or array.
+    """
+    if isinstance(image, (str, os.PathLike)):
+        pixels, _, digest = read_picture(os.fsdecode(image))
+        return pixels, "file", digest
+    pixels = read_image(image)
+    total = hashlib.sha256(f"pixels {pixels.shape}".encode())
+    total.update(pixels.tobytes())
+    return pixels, "pixels", total.hexdigest()
+
+
+def cached_segments(
+    pixels: np.ndarray, digest: str, config: SegmenterConfig, cache: SegmentCache
+) -> Segments:
+    """Segments of one picture; the model is loaded only where they are not in the cache.
+
+    Args:
+        pixels, digest: As `read_hashed` gives them.
         config: How to make them.
         cache: Where to look first.
     """
-    if isinstance(image, (str, os.PathLike)):
-        pixels, _, digest = read_picture(os.fspath(image))
-    else:
-        pixels = read_image(image)
-        total = hashlib.sha256(f"pixels {pixels.shape}".encode())
-        total.update(pixels.tobytes())
-        digest = total.hexdigest()
     reading = ReadThroughCache(cache, config.settings())
     return reading.segments(lambda images: config.build()(images), [pixels], [digest])[0]

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from samlab.images import ImageLike, read_image
+from samlab.errors.arguments import checked_arguments
+from samlab.images import ImageLike
+from samlab.pictures import escaped_name
 from samlab.pipeline.cache import SegmentCache, open_cache
-from samlab.pipeline.read_through import cached_segments
+from samlab.pipeline.read_through import cached_segments, read_hashed
 from samlab.pipeline.segmenter import SegmenterConfig
-from samlab.segments import Segments
+from samlab.segments import Segments, with_source
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
 
 
+@checked_arguments
 def segment(
     image: ImageLike,
     sam: str | Path | Sam = "tiny",
@@ -52,15 +56,20 @@ def segment(
     """
     config = SegmenterConfig(sam, how, ("sam",), device, options)
     kept = open_cache(cache)
+    pixels, kind, digest = read_hashed(image)
     if kept is None:
-        pixels = read_image(image)
         segments = config.build()([pixels])[0]
     else:
-        segments = cached_segments(image, config, kept)
-    return segments.with_image_id(_name(image) if image_id is None else image_id)
+        segments = cached_segments(pixels, digest, config, kept)
+    name = _name(image) if image_id is None else image_id
+    segments = segments.with_image_id(name)
+    if not name:
+        return segments
+    about = with_source(segments.provenance, name, f"{kind} {digest}")
+    return replace(segments, provenance=about)
 
 
 def _name(image: ImageLike) -> str:
     if isinstance(image, (str, os.PathLike)):
-        return Path(image).name
-    return Path(getattr(image, "filename", "") or "").name
+        return escaped_name(Path(os.fsdecode(image)).name)
+    return escaped_name(Path(os.fsdecode(getattr(image, "filename", "") or "")).name)

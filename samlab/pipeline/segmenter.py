@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from samlab.errors import InputError
+from samlab.errors.arguments import did_you_mean
 from samlab.pipeline.fingerprint import fingerprint
 from samlab.segments import Segments
 
@@ -76,7 +77,10 @@ class Segmenter:
 
     def from_features(self, image: np.ndarray, features: ImageEmbedding) -> Segments:
         """The same for a picture, uint8 (H, W, 3), that this model has encoded already."""
+        import torch
+
         from samlab.latent.embed import pool
+        from samlab.latent.partition import with_parents
         from samlab.sam.provenance import origin
 
         segments = self.generator.segments(image, features=features)
@@ -85,8 +89,10 @@ class Segmenter:
             segments = segments.with_embedding("sam", vectors)
         for embedder in self._embedders:
             segments = segments.with_embedding(embedder.name, embedder(image, segments))
-        about = {**origin(self.sam), **segments.provenance, "pooling": self.how}
-        return replace(segments, provenance=about)
+        # Sums of floating-point numbers depend on how many threads share them.
+        threads = torch.get_num_threads()
+        about = {**origin(self.sam), **segments.provenance, "pooling": self.how, "threads": threads}
+        return replace(with_parents(segments), provenance=about)
 
 
 def _no_options() -> dict[str, Any]:
@@ -138,11 +144,13 @@ class SegmenterConfig:
             CheckpointError: There are no such weights.
         """
         model, weights = self._origin()
+        named = {"embedders": told} if (told := _told(self.embed)) else {}
         return {
             "model": model,
             "weights_sha256": weights,
             "pooling": self.how,
             "embed": [one if isinstance(one, str) else str(one.name) for one in self.embed],
+            **named,
             "masks": _decisive(self.options),
         }
 
@@ -188,11 +196,23 @@ def _decisive(options: Mapping[str, Any]) -> dict[str, Any]:
     unknown = [name for name in options if name not in parameters or name == "sam"]
     if unknown:
         known = ", ".join(name for name in parameters if name != "sam")
-        raise InputError(f"Expected options of MaskGenerator ({known}); got {', '.join(unknown)}.")
+        raise InputError(
+            f"Expected options of MaskGenerator ({known}); got {', '.join(unknown)}."
+            f"{did_you_mean(unknown[0], parameters)}"
+        )
     values = {n: options.get(n, p.default) for n, p in parameters.items() if n not in _NO_MATTER}
     plain = (str, int, float, bool, type(None))
     return {
         name: value if isinstance(value, plain) else _plain(value) for name, value in values.items()
+    }
+
+
+def _told(embed: Sequence[Any]) -> dict[str, str]:
+    """Name -> hash of everything that decides its vectors, for embedders given as objects."""
+    return {
+        str(one.name): fingerprint([type(one).__qualname__, getattr(one, "settings", one)])
+        for one in embed
+        if not isinstance(one, str)
     }
 
 

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 from tqdm.auto import tqdm
 
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.files import make_folder
 from samlab.pictures import list_pictures
 from samlab.reports.index import (
@@ -30,12 +31,13 @@ from samlab.reports.making import report_worker, request_report
 from samlab.reports.notebook import check_parameters, failed_notebook, report_notebook
 from samlab.worker import Worker
 
-PictureSources: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]"
+PictureSources: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 #: Seconds between two writings of the index while reports are being made.
 _PAUSE = 5.0
 
 
+@checked_arguments
 def write_reports(
     pictures: PictureSources,
     out: str | os.PathLike[str],
@@ -146,7 +148,7 @@ def find_pictures(
                 f"Expected pictures on this machine, got '{item}'. Fetch them first; samlab.run "
                 "reads addresses."
             )
-        found = [Path(picture.path).absolute() for picture in list_pictures(item)]
+        found = [Path(picture.file).absolute() for picture in list_pictures(item)]
         found = [path for path in found if leave_out is None or leave_out not in path.parents]
         folder = Path(item).expanduser().absolute()
         roots += [folder] if folder.is_dir() else [path.parent for path in found]

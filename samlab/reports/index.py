@@ -164,5 +164,5 @@ def _facts(entry: Entry) -> list[str]:
     if entry.classes is not None:
         facts.append(counted(entry.classes, "class"))
     if entry.noise:
-        facts.append(f"{entry.noise:,} in no class")
+        facts.append(f"{entry.noise:,} unassigned")
     return facts

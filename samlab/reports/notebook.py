@@ -20,6 +20,7 @@ from PIL import Image
 import samlab
 from samlab import errors
 from samlab.errors import InputError, SamlabError
+from samlab.errors.arguments import checked_arguments
 from samlab.files import make_folder, write_atomic
 from samlab.images import ImageLike, read_image
 from samlab.reports.page import notebook_page
@@ -34,6 +35,7 @@ class ReportError(SamlabError, RuntimeError):
     """The report's notebook stopped before its end."""
 
 
+@checked_arguments
 def write_report(
     image: ImageLike,
     out: str | os.PathLike[str],

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from samlab.errors import InputError
 from samlab.images import ImageLike, read_image
+from samlab.latent.cluster import sweep
 from samlab.segments import Segments
+from samlab.view.cards import class_cards_html
 from samlab.view.overlay import overlay
 from samlab.view.scene import jpeg
-from samlab.view.tables import summary_html
 
 if TYPE_CHECKING:
     from samlab.latent.cluster import Clustering
@@ -29,7 +31,7 @@ THUMBNAIL = 480
 
 
 class Summary:
-    """The tiles at the head of a report, which also carry counts and a thumbnail for an index.
+    """The head of a report: its classes, with counts and a thumbnail for an index.
 
     Args:
         segments: N segments with `labels`.
@@ -48,7 +50,11 @@ class Summary:
     def __init__(
         self, segments: Segments, clustering: Clustering, image: ImageLike, seconds: float
     ) -> None:
-        self._html = summary_html(segments, clustering, seconds)
+        try:
+            others = sweep(segments, None, clustering.min_samples, clustering.metric)  # type: ignore[arg-type]
+        except InputError:  # more segments than distances fit: other eps stay untold
+            others = None
+        self._html = class_cards_html(segments, image, clustering, others)
         pixels = read_image(image)
         painted = overlay(segments, pixels, scale=_shrinking(pixels))
         self.facts: dict[str, Any] = {

@@ -15,6 +15,7 @@ import pyarrow as pa
 from matplotlib.figure import Figure
 
 from samlab.errors import ImageError, InputError, counted
+from samlab.errors.arguments import checked_arguments
 from samlab.files import write_atomic
 from samlab.latent.cluster import (
     SAMPLE,
@@ -109,8 +110,8 @@ class RunClasses:
         return Path(path)
 
     def class_name(self, label: int) -> str:
-        """The name of a class, else "class 3", or "noise" for -1."""
-        return self.names.get(label, "noise" if label < 0 else f"class {label}")
+        """The name of a class, else "class 3", or "unassigned" for -1."""
+        return self.names.get(label, "unassigned" if label < 0 else f"class {label}")
 
     def with_names(self, names: Mapping[int, str]) -> RunClasses:
         """The same classes with names for some of them."""
@@ -194,7 +195,7 @@ class RunClasses:
         noise = float(np.mean(self.labels < 0)) if len(self.labels) else 0.0
         return (
             f"RunClasses({len(self.labels):,} segments, {self.fit.n_clusters} classes, "
-            f"{100 * noise:.0f} % noise, from a sample of {len(self.sample):,})"
+            f"{100 * noise:.0f} % unassigned, from a sample of {len(self.sample):,})"
         )
 
     # -- inside ---------------------------------------------------------------------------------
@@ -211,6 +212,7 @@ class RunClasses:
         return self.sample[own[order]], cosines[order]
 
 
+@checked_arguments
 def cluster_run(
     run: Run,
     eps: float | Literal["auto"] = "auto",
@@ -248,6 +250,7 @@ def cluster_run(
     return RunClasses(run, found.labels, found.sample, found.fit, name, _vectors=found.vectors)
 
 
+@checked_arguments
 def search_run(
     run: Run,
     query: Segments | np.ndarray | tuple[str, int],
@@ -294,6 +297,7 @@ def search_run(
     )
 
 
+@checked_arguments
 def plot_matches(run: Run, matches: pd.DataFrame, *, columns: int = 8) -> Figure:
     """Cut-outs of what `search_run` found, a row per query, with the similarity below each."""
     cuts = cut_rows(run, run.table(["image_id", "segment"]).to_pandas(), matches["row"].to_numpy())

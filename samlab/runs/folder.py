@@ -9,7 +9,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.pictures import (
+    NO_TIME,
     Picture,
     PictureList,
     Pictures,
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["RunError", "RunInterrupted", "missing", "run"]
 
 
+@checked_arguments
 def run(
     pictures: Pictures,
     out: str | os.PathLike[str],
@@ -155,7 +158,7 @@ def run_with(
         todo = missing(listed, store)
         first = next(todo, None)
         if first is None:  # then the model need not even be loaded
-            return open_run(out)
+            return open_run(out, fetch=True)
         todo = _chain(first, todo)
         before = _done_before(listed, store)
         bar = ProgressBar(listed.total, before, show=progress, on_progress=on_progress)
@@ -173,7 +176,7 @@ def run_with(
         else:
             outcomes = _outcomes(config, devices, cache, batch, workers, todo)
             collect(outcomes, store, bar, classify=give_classes, limits=limits)
-    return open_run(out)
+    return open_run(out, fetch=True)
 
 
 def missing(listed: PictureList, store: RunStore) -> Iterator[Picture]:
@@ -199,13 +202,13 @@ def _changed(listed: PictureList, store: RunStore) -> list[str]:
     changed, doubtful = [], {}
     for picture in listed:
         before = store.done.get(picture.image_id)
-        size, modified = file_stamp(picture.path)
+        size, modified = file_stamp(picture.file)
         if before is None or not modified or (before.status != "ok" and not before.modified_ns):
             continue
         if size != before.bytes:
             changed.append(picture.image_id)
-        elif modified != before.modified_ns and before.modified_ns:
-            doubtful[picture.image_id] = picture.path
+        elif modified == NO_TIME or (modified != before.modified_ns and before.modified_ns):
+            doubtful[picture.image_id] = picture.file
     then = store.hashes(doubtful)
     with ThreadPoolExecutor(4) as pool:
         now = dict(zip(doubtful, pool.map(file_sha256, doubtful.values()), strict=True))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import posixpath
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,7 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from samlab.errors import FormatError, InputError
+from samlab.errors import FormatError, ImageError, InputError
+from samlab.errors.arguments import checked_arguments
+from samlab.pictures import inside, is_remote, read_picture, unescaped_name
 from samlab.runs.disk import shards
 from samlab.runs.disk.shards import Shard
 from samlab.runs.disk.storage import Storage, open_storage
@@ -23,13 +27,22 @@ from samlab.runs.disk.store import deduplicate, read_about, read_shards
 from samlab.segments import Segments
 
 
-def open_run(out: str | os.PathLike[str], *, pictures: str | os.PathLike[str] | None = None) -> Run:
+@checked_arguments
+def open_run(
+    out: str | os.PathLike[str],
+    *,
+    pictures: str | os.PathLike[str] | None = None,
+    fetch: bool = False,
+) -> Run:
     """Open the results of `samlab.run`; nothing in the folder is changed.
 
     Args:
         out: The folder or URL that the run wrote into.
         pictures: Where the pictures are now, if they have moved: the folder below which their
-            names (`image_id`) are paths.
+            names (`image_id`) are paths, on this machine or a URL. Names that lead out of it are
+            refused.
+        fetch: Whether pictures may be fetched from addresses that the folder itself names. Only
+            for runs of your own: a stranger's could name any machine.
 
     Returns:
         The run. A run that is still going on shows what was committed by now.
@@ -51,8 +64,8 @@ def open_run(out: str | os.PathLike[str], *, pictures: str | os.PathLike[str] | 
             "samlab.run(pictures, out) makes one."
         )
     chosen = deduplicate(list(read_shards(storage)))
-    root = None if pictures is None else Path(pictures)
-    return Run(storage, about, tuple((shard, tuple(kept)) for shard, kept in chosen), root)
+    root = None if pictures is None else os.fspath(pictures)
+    return Run(storage, about, tuple((shard, tuple(kept)) for shard, kept in chosen), root, fetch)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,12 +77,14 @@ class Run:
         about: run.json: settings, versions, when it began.
         shards: Each pair of files with the pictures in it that count.
         root: Where the pictures are now; None for where they were.
+        fetch: Whether pictures may be fetched from where the folder says they were.
     """
 
     storage: Storage
     about: dict[str, Any]
     shards: tuple[tuple[Shard, tuple[str, ...]], ...]
-    root: Path | None = None
+    root: str | None = None
+    fetch: bool = False
 
     # -- pictures -----------------------------------------------------------------------------
 
@@ -121,20 +136,43 @@ class Run:
         return f"<p>{escape(repr(self))}</p>{self.pictures.head(10).to_html()}"
 
     def path(self, image_id: str) -> str:
-        """Where a picture is: below `root`, or where it was when it was done."""
-        if self.root is not None:
-            return str(self.root / image_id)
-        return str(self._row(image_id)["path"])
+        """Where a picture is: below `root`, or where it was when it was done.
+
+        Raises:
+            InputError: Its name leads out of `root`.
+        """
+        if self.root is None:
+            return unescaped_name(str(self._row(image_id)["path"]))
+        name = unescaped_name(image_id)
+        if is_remote(self.root):
+            below = posixpath.normpath(name)
+            if "://" not in name and not below.startswith(("/", "..")):
+                return f"{self.root.rstrip('/')}/{below}"
+        else:
+            root = Path(self.root).expanduser()
+            file = inside(root.resolve(), name)
+            if file is not None:
+                return str(root / name)
+        raise InputError(
+            f"Expected a picture inside '{self.root}', but the run names '{image_id}', which leads "
+            "out of it. Open the run without pictures=, or move the picture there and run again."
+        )
 
     def image(self, image_id: str) -> np.ndarray:
         """The picture, uint8 (H, W, 3).
 
         Raises:
-            ImageError: It is not there any more; `open_run(out, pictures=folder)` says where.
+            ImageError: It is not there any more; `open_run(out, pictures=folder)` says where. Or
+                it is on another machine; `open_run(out, fetch=True)` allows that.
         """
-        from samlab.pictures import read_picture
-
-        return read_picture(self.path(image_id))[0]
+        path = self.path(image_id)
+        if self.root is None and is_remote(path) and not self.fetch:
+            raise ImageError(
+                f"The run in '{self.folder}' says that the picture is at '{path}', and samlab "
+                "connects to no address that a folder names. If you trust it, open it with "
+                "samlab.open_run(out, fetch=True), or say where the pictures are with pictures=."
+            )
+        return read_picture(path)[0]
 
     # -- segments -----------------------------------------------------------------------------
 
@@ -261,7 +299,7 @@ class Run:
         everything = len(kept) == shard.pictures.num_rows
         path = self.storage.path(shard.segments_file)
         try:
-            return pq.read_table(
+            table = pq.read_table(
                 path,
                 filesystem=self.storage.filesystem,
                 columns=columns,
@@ -279,6 +317,13 @@ class Run:
                 f"remove the two files {shard.pictures_file} and {shard.segments_file} and call "
                 f"samlab.run again, which does their {len(kept)} pictures once more."
             ) from error
+        if {"image_id", "segment"} <= set(table.column_names) and not _belong(table, shard, kept):
+            raise FormatError(
+                f"'{path}' does not hold the segments that '{shard.pictures_file}' states. Remove "
+                f"these two files and call samlab.run again, which does their {len(kept)} pictures "
+                "once more."
+            )
+        return table
 
     @cached_property
     def _widths(self) -> dict[str, int]:
@@ -298,6 +343,20 @@ class Run:
 
 def _is_heavy(name: str) -> bool:
     return name.startswith(("embedding_", "mask_"))
+
+
+def _belong(table: pa.Table, shard: Shard, kept: tuple[str, ...]) -> bool:
+    """Whether rows of segments are those of these pictures: of each as many as stated, numbered."""
+    names, numbers = table["image_id"], table["segment"]
+    kinds = pa.types.is_string(names.type) and pa.types.is_integer(numbers.type)
+    if not kinds or names.null_count or numbers.null_count:
+        return False
+    listed = shards.only(shard.pictures, kept)
+    pairs = zip(*(listed[c].to_pylist() for c in ("image_id", "n_segments")), strict=True)
+    stated = {name: n for name, n in pairs if n}
+    rows = set(zip(names.to_pylist(), numbers.to_pylist(), strict=True))
+    found = Counter(name for name, number in rows if 0 <= number < stated.get(name, 0))
+    return len(rows) == len(table) and found == stated
 
 
 def _to_segments(table: pa.Table, run: Run) -> Segments:

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
 from samlab.sam import checkpoints
 from samlab.sam.fast import ImageEmbedding, PlainDecoder, open_decoder, prepare, run_block
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from segment_anything.modeling.image_encoder import ImageEncoderViT
 
 
+@checked_arguments
 def official_or_random(name: str = "vit_b", seed: int = 0) -> tuple[Sam, bool]:
     """An official model with its weights if they are on this machine, else with random ones.
 
@@ -78,6 +80,7 @@ class EncoderWalk:
     gflop: float
 
 
+@checked_arguments
 @torch.no_grad()
 def walk_encoder(sam: Sam, image: ImageLike, keep: tuple[int, ...] = ()) -> EncoderWalk:
     """Send a picture through the official image encoder, step by step.
@@ -133,6 +136,7 @@ def _neck(layer: Any) -> str:
     return "normalised over channels"
 
 
+@checked_arguments
 @torch.no_grad()
 def encoder_attention(
     encoder: ImageEncoderViT, stream: Tensor, block: int, cell: tuple[int, int]
@@ -197,6 +201,7 @@ class DecoderWalk:
     iou: np.ndarray
 
 
+@checked_arguments
 @torch.no_grad()
 def walk_decoder(sam: Sam, features: ImageEmbedding, point: tuple[float, float]) -> DecoderWalk:
     """Ask the official mask decoder about one point (x, y) of the picture, and note everything."""
@@ -233,6 +238,7 @@ def walk_decoder(sam: Sam, features: ImageEmbedding, point: tuple[float, float])
     )
 
 
+@checked_arguments
 @contextmanager
 def recorded_attention(transformer: torch.nn.Module) -> Iterator[dict[str, np.ndarray]]:
     """Note the attention weights of every attention of a two-way transformer while it runs.
@@ -270,6 +276,7 @@ def recorded_attention(transformer: torch.nn.Module) -> Iterator[dict[str, np.nd
 # ---------------------------------------------------------------- where the time goes
 
 
+@checked_arguments
 def decoder_costs(sam: Sam, features: ImageEmbedding, prompts: int = 8) -> list[dict[str, Any]]:
     """What one prompt costs in the official decoder and in the factored one.
 

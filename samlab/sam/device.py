@@ -10,14 +10,14 @@ from __future__ import annotations
 import re
 import warnings
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import torch
 
 from samlab.errors import InputError, SamlabWarning
 
-DeviceLike: TypeAlias = "str | torch.device | None"
-DtypeLike: TypeAlias = "str | torch.dtype | None"
+DeviceLike: TypeAlias = str | torch.device | None
+DtypeLike: TypeAlias = str | torch.dtype | None
 
 _DTYPES = {
     "float32": torch.float32,
@@ -136,16 +136,12 @@ def pick_dtype(device: DeviceLike, dtype: DtypeLike = None) -> torch.dtype:
         >>> pick_dtype("cpu")
         torch.float32
     """
-    if dtype is None:
+    wanted = check_dtype(dtype)
+    if wanted is None:
         return torch.float32
     device = torch.device(device or "cpu")
-    if dtype == "auto":
+    if wanted == "auto":
         return torch.bfloat16 if has_native_bf16(device) else torch.float32
-    wanted = _DTYPES.get(dtype.removeprefix("torch.")) if isinstance(dtype, str) else dtype
-    if wanted not in (torch.float32, torch.bfloat16, torch.float16):
-        raise InputError(
-            f"Expected dtype None, 'auto', 'float32', 'bfloat16' or 'float16'; got {dtype!r}."
-        )
     slow_bf16 = wanted == torch.bfloat16 and not has_native_bf16(device)
     slow_fp16 = wanted == torch.float16 and device.type == "cpu"
     if slow_bf16 or slow_fp16:
@@ -158,6 +154,18 @@ def pick_dtype(device: DeviceLike, dtype: DtypeLike = None) -> torch.dtype:
             stacklevel=2,
         )
         return torch.float32
+    return wanted
+
+
+def check_dtype(dtype: DtypeLike) -> torch.dtype | Literal["auto"] | None:
+    """What `pick_dtype` is asked for; raises InputError where it is none of these."""
+    if dtype is None or dtype == "auto":
+        return dtype  # type: ignore[return-value]
+    wanted = _DTYPES.get(dtype.removeprefix("torch.")) if isinstance(dtype, str) else dtype
+    if wanted not in (torch.float32, torch.bfloat16, torch.float16):
+        raise InputError(
+            f"Expected dtype None, 'auto', 'float32', 'bfloat16' or 'float16'; got {dtype!r}."
+        )
     return wanted
 
 

@@ -11,9 +11,10 @@ from segment_anything import sam_model_registry
 from segment_anything.modeling import Sam
 
 from samlab.errors import CheckpointError
+from samlab.errors.arguments import checked_arguments
 from samlab.sam import checkpoints
 from samlab.sam.checkpoints import check_fit, read_state, recognise, sha256
-from samlab.sam.device import DeviceLike, DtypeLike, pick_device, pick_dtype
+from samlab.sam.device import DeviceLike, DtypeLike, check_dtype, pick_device, pick_dtype
 from samlab.sam.families import (
     FamilySam,
     build_family,
@@ -25,6 +26,7 @@ from samlab.sam.mobile_sam import build_mobile_sam
 from samlab.sam.provenance import set_weights_sha256
 
 
+@checked_arguments
 def load_sam(
     name: str | os.PathLike[str] = "tiny",
     *,
@@ -69,6 +71,7 @@ def load_sam(
     """
     target = pick_device(device)
     found = checkpoints.fetch(name)
+    check_dtype(dtype)
     if found.name == checkpoints.EMBEDDED:
         from samlab.sam.tiny import build_tiny
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.sam.fast import (
     Decoder,
     ImageEmbedding,
@@ -56,6 +57,7 @@ class Answers:
     tokens: np.ndarray | None = None
 
 
+@checked_arguments
 def prompts_for(
     sam: Sam,
     features: ImageEmbedding,
@@ -76,6 +78,7 @@ def prompts_for(
     )  # fmt: skip
 
 
+@checked_arguments
 def ask(
     sam: Sam,
     features: ImageEmbedding,
@@ -126,6 +129,7 @@ def ask(
     )
 
 
+@checked_arguments
 def picture_logits(logits: np.ndarray, features: ImageEmbedding) -> np.ndarray:
     """Low-resolution logits (N, side, side) at the picture's size, float32 (N, H, W).
 
@@ -165,14 +169,15 @@ def _answer(
         stability.append(masks.stability)
         if want_logits:
             kept.append(low.float().cpu().numpy())
+    prompt, output = index.cpu().numpy().T
     segments = Segments(
         rles=rles,
         predicted_iou=found.iou[index[:, 0], index[:, 1]].float().cpu().numpy(),
         stability_score=np.concatenate(stability),
+        level=2 - output if found.iou.shape[1] == 3 else np.full(len(output), -1),
         image_size=features.image_size,
     )
     tokens = found.tokens(index) if want_tokens else None
-    prompt, output = index.cpu().numpy().T
     return Answers(
         segments,
         prompt,

@@ -19,7 +19,7 @@ from samlab.segments import Segments
 Array: TypeAlias = np.ndarray
 
 #: Masks as prompts: binary (H, W) or (P, H, W), COCO RLE, segments, or float logits (P, 256, 256).
-MaskPrompts: TypeAlias = "Array | Mapping[str, Any] | Sequence[Any] | Segments"
+MaskPrompts: TypeAlias = Array | Mapping[str, Any] | Sequence[Any] | Segments
 
 LEAST_SHARE = 1e-3
 """A binary mask as a prompt says 'inside' with a probability of at most 1 - LEAST_SHARE: logits of

@@ -9,9 +9,13 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
+
+import torch
+from segment_anything.modeling import Sam
 
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
 from samlab.sam.fast import ImageEmbedding, encode
 from samlab.sam.load import load_sam
@@ -20,14 +24,11 @@ from samlab.sam.prompt_checks import MaskPrompts
 from samlab.sam.provenance import origin
 from samlab.segments import Segments
 
-if TYPE_CHECKING:
-    import torch
-    from segment_anything.modeling import Sam
-
-ImageOrEmbedding: TypeAlias = "ImageLike | ImageEmbedding"
-SamLike: TypeAlias = "Sam | str | os.PathLike[str]"
+ImageOrEmbedding: TypeAlias = ImageLike | ImageEmbedding
+SamLike: TypeAlias = Sam | str | os.PathLike[str]
 
 
+@checked_arguments
 def segment_points(
     image: ImageOrEmbedding,
     points: Any,
@@ -85,6 +86,7 @@ def segment_points(
     )  # fmt: skip
 
 
+@checked_arguments
 def segment_boxes(
     image: ImageOrEmbedding,
     boxes: Any,
@@ -123,6 +125,7 @@ def segment_boxes(
     )  # fmt: skip
 
 
+@checked_arguments
 def segment_masks(
     image: ImageOrEmbedding,
     masks: MaskPrompts,

@@ -13,16 +13,19 @@ import pyarrow as pa
 
 from samlab import masks
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments, checked_class
 from samlab.masks import Rle
 from samlab.segments import tables
 from samlab.segments.labels import class_ids, one_numbering
+from samlab.segments.sources import one_picture_each, renamed
 
 #: A column that the caller leaves out: it follows from the masks, or is filled with "unknown". None
 #: only until the object stands; typed as an array, since nobody outside ever sees the None.
 _DERIVED: Any = None
 _INT32 = np.iinfo(np.int32)
 _COLUMNS = (
-    "boxes", "areas", "predicted_iou", "stability_score", "points", "labels", "image_ids",
+    "boxes", "areas", "predicted_iou", "stability_score", "points", "labels", "level", "parent",
+    "image_ids",
 )  # fmt: skip
 
 
@@ -30,6 +33,7 @@ def _no_vectors() -> dict[str, np.ndarray]:
     return {}
 
 
+@checked_class
 @dataclass(frozen=True, eq=False)
 class Segments:
     """N segments of one picture (or of several, after `concat`), as columns of equal length.
@@ -53,6 +57,11 @@ class Segments:
         image_id: Name of the picture; `image_ids` tells it per segment after `concat`.
         class_names: label -> name, where a person named classes.
         provenance: Weights' SHA-256, parameters, versions.
+        level: int64 (N,), which of a prompt's answers each mask was: 0 the whole, 1 a part, 2 a
+            sub-part; -1 is unknown.
+        parent: int64 (N,), the row of the smallest segment that each one lies in; -1 where there is
+            none, or nobody looked (`samlab.latent.partition.parents` does). Selecting rows
+            renumbers it: where the parent is left out, its own parent follows.
     """
 
     rles: Sequence[Rle] = ()
@@ -69,6 +78,8 @@ class Segments:
     image_ids: np.ndarray = _DERIVED
     class_names: Mapping[int, str] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    level: np.ndarray = _DERIVED
+    parent: np.ndarray = _DERIVED
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rles", masks.checked(self.rles))
@@ -91,6 +102,8 @@ class Segments:
             "stability_score": (np.nan, (n,), np.float32),
             "points": (np.nan, (n, 2), np.float32),
             "labels": (-1, (n,), np.int64),
+            "level": (-1, (n,), np.int64),
+            "parent": (-1, (n,), np.int64),
             "image_ids": (self.image_id, (n,), object),
         }
         if self.labels is not None:
@@ -99,6 +112,11 @@ class Segments:
             given = getattr(self, name)
             value = np.full(shape, fill, dtype) if given is None else given
             self._set(name, value, shape, dtype)
+        if n and not -1 <= self.parent.min() <= self.parent.max() < n:
+            raise InputError(
+                f"Expected parents to be rows from 0 to {n - 1}, or -1 for none; got "
+                f"{self.parent.min()} to {self.parent.max()}."
+            )
         pictures = set(self.image_ids.tolist())
         if not self.image_id and len(pictures) == 1:
             object.__setattr__(self, "image_id", str(pictures.pop()))
@@ -157,6 +175,7 @@ class Segments:
         """Select by slice, boolean mask (N,), or integer ids; always returns Segments."""
         ids = self._ids(index)
         columns = {name: getattr(self, name)[ids] for name in _COLUMNS}
+        columns["parent"] = _nearest_kept(self.parent, ids)
         return replace(
             self,
             rles=tuple(self.rles[i] for i in ids),
@@ -240,8 +259,8 @@ class Segments:
         return self.embeddings[name]
 
     def class_name(self, label: int) -> str:
-        """The name of a class: as given by a person, else "class 3", or "noise" for -1."""
-        default = "noise" if label == -1 else f"class {label}"
+        """The name of a class: as given by a person, else "class 3", or "unassigned" for -1."""
+        default = "unassigned" if label == -1 else f"class {label}"
         return self.class_names.get(label, default)
 
     def _require_one_size(self, what: str) -> None:
@@ -262,7 +281,8 @@ class Segments:
 
     def with_image_id(self, image_id: str) -> Segments:
         """The same segments as those of the picture named `image_id`, all of them."""
-        return replace(self, image_id=image_id, image_ids=_DERIVED)
+        provenance = renamed(self.provenance, image_id)
+        return replace(self, image_id=image_id, image_ids=_DERIVED, provenance=provenance)
 
     def with_masks(self, rles: Sequence[Rle]) -> Segments:
         """The same segments with N other masks; boxes and areas follow from these."""
@@ -277,6 +297,7 @@ class Segments:
         return replace(self, scores={**self.scores, name: values})
 
     @classmethod
+    @checked_arguments
     def concat(cls, parts: Sequence[Segments]) -> Segments:
         """Put segments of several pictures (or runs) into one table, in order.
 
@@ -284,11 +305,24 @@ class Segments:
         Parts without segments are skipped. A class is known by its name: where parts give one
         number to different names, or different numbers to one name, the later ones take the number
         that the name has or the next free one. Numbers without a name stay as they are.
+
+        Raises:
+            InputError: One `image_id` stands for two different pictures.
         """
         full = [part for part in parts if len(part)] or list(parts[:1])
         if not full:
             return cls()
+        known = one_picture_each([part.provenance for part in full])
+        meant = {"pictures": known} if known else {}
         shared = [k for k in full[0].embeddings if all(k in p.embeddings for p in full)]
+        for name in shared:
+            widths = sorted({part.embeddings[name].shape[1] for part in full})
+            if len(widths) > 1:
+                raise InputError(
+                    f"Expected the embedding '{name}' with one width in all parts, got "
+                    f"{' and '.join(map(str, widths))} numbers: different models made them. Give "
+                    "one of them another name, or embed all pictures with one model."
+                )
         kinds = {k: {p.scores[k].shape[1:] for p in full if k in p.scores} for k in full[0].scores}
         alike = [k for k in kinds if len(kinds[k]) == 1 and all(k in p.scores for p in full)]
         sizes = {part.image_size for part in full}
@@ -297,6 +331,8 @@ class Segments:
         columns = {
             name: np.concatenate([getattr(part, name) for part in full]) for name in _COLUMNS
         }
+        starts = np.repeat(np.cumsum([0, *map(len, full[:-1])]), [len(part) for part in full])
+        columns["parent"] = np.where(columns["parent"] < 0, -1, columns["parent"] + starts)
         return cls(
             rles=[rle for part in full for rle in part.rles],
             embeddings={k: np.concatenate([p.embeddings[k] for p in full]) for k in shared},
@@ -304,7 +340,7 @@ class Segments:
             image_size=sizes.pop() if len(sizes) == 1 else (0, 0),
             image_id=ids.pop() if len(ids) == 1 else "",
             class_names=names,
-            provenance=full[0].provenance,
+            provenance={**full[0].provenance, **meant},
             **{**columns, "labels": np.concatenate(labels)},
         )
 
@@ -319,6 +355,7 @@ class Segments:
         return tables.to_records(self)
 
     @classmethod
+    @checked_arguments
     def from_records(
         cls,
         records: Sequence[Mapping[str, Any]],
@@ -329,7 +366,7 @@ class Segments:
 
         Args:
             records: Dicts with "segmentation" (binary mask, uncompressed or COCO RLE) and
-                optionally "predicted_iou", "stability_score", "point_coords".
+                optionally "predicted_iou", "stability_score", "point_coords", "level", "parent".
             image_size: (H, W); needed only when `records` is empty.
             image_id: Name of the picture.
         """
@@ -348,6 +385,7 @@ class Segments:
         return tables.to_arrow(self)
 
     @classmethod
+    @checked_arguments
     def from_arrow(cls, table: pa.Table) -> Segments:
         """The inverse of `to_arrow`."""
         return cls(**tables.arrow_columns(table))
@@ -359,9 +397,23 @@ class Segments:
         return path
 
     @classmethod
+    @checked_arguments
     def from_parquet(cls, path: str | Path) -> Segments:
         """Read a file written by `to_parquet`."""
         return cls.from_arrow(tables.read_parquet(path))
+
+
+def _nearest_kept(parent: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """The column `parent` of the rows `ids`, in their numbers: the nearest forebear among them."""
+    place = np.full(len(parent) + 1, -1, np.int64)
+    place[ids[::-1]] = np.arange(len(ids))[::-1]  # of a row taken twice, the first
+    above = parent[ids]
+    for _ in range(len(parent)):
+        gone = (above >= 0) & (place[above] < 0)
+        if not gone.any():
+            break
+        above = np.where(gone, parent[above], above)
+    return np.where(above >= 0, place[above], -1)
 
 
 def _frozen(array: np.ndarray) -> np.ndarray:

@@ -45,7 +45,12 @@ class ModelComparison:
     def plot(self, pictures: int = 4) -> Figure:
         """A row of overlays per model, a column per picture, the picture itself above."""
         from samlab.view.overlay import overlay
-        from samlab.view.plots.figure import NotebookFigure, display_scale, show_picture, style
+        from samlab.view.plots.figure import (
+            NotebookFigure,
+            display_scale,
+            figure_style,
+            show_picture,
+        )
 
         shown = self.images[:pictures]
         rows: list[tuple[str, list[np.ndarray]]] = [("picture", list(shown))]
@@ -56,7 +61,7 @@ class ModelComparison:
             ]
             rows.append((name, painted))
         shapes = [image.shape[0] / image.shape[1] for image in shown]
-        with style():
+        with figure_style():
             figure = NotebookFigure(figsize=(3.2 * len(shown) + 0.4, 3.3 * max(shapes) * len(rows)))
             grid = figure.subplots(len(rows), len(shown), squeeze=False)
             for line, (name, painted) in zip(grid, rows, strict=True):

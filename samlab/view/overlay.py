@@ -9,11 +9,13 @@ from PIL import Image
 
 from samlab import masks
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
 from samlab.palette import class_colors, segment_colors
 from samlab.segments import Segments
 
 
+@checked_arguments
 def overlay(
     segments: Segments,
     image: ImageLike,
@@ -29,7 +31,8 @@ def overlay(
         segments: N segments of this picture; none give the picture itself, unpainted.
         image: The picture, (H, W).
         by: Colour by class (`labels`; noise is grey and faint) or every segment on its own.
-        alpha: Opacity of the fill, 0 to 1. The picture below is part greyed so that colours speak.
+        alpha: Opacity of the fill, 0 to 1. The picture below is grey (its luma), so that every fill
+            has the hue of its legend, whatever lies under it.
         outline: Draw a one-pixel line along the inside of each segment's edge.
         scale: Size of the result relative to the picture. Enlarged masks get smooth edges.
 
@@ -62,8 +65,8 @@ def overlay(
     if outline:
         edge = _inner_edges(index)
         strength[edge] = np.append(np.where(opacity < alpha, 0.6, 1.0), 0)[index[edge]]
-    quiet = 0.5 * base + 0.5 * base @ _LUMA[:, None]
-    out = quiet + strength[..., None] * (color - quiet)
+    grey = base @ _LUMA[:, None]
+    out = grey + strength[..., None] * (color - grey)
     return out.round().astype(np.uint8)
 
 
@@ -180,6 +183,7 @@ def _cut_mask(
     return Image.fromarray(out), (box[0] - x0, box[1] - y0, box[2] - x0, box[3] - y0)
 
 
+#: ITU-R BT.601, as `greyOf` in canvas/picture.js.
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 

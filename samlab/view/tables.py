@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from samlab.errors.arguments import checked_arguments
 from samlab.latent.cluster import class_sizes
 from samlab.palette import hex_color
 from samlab.segments import Segments
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from samlab.latent.cluster import Clustering
 
 
+@checked_arguments
 def class_table(segments: Segments) -> pd.DataFrame:
     """One row per class, by the area it covers; noise (-1) last.
 
@@ -39,12 +41,23 @@ def class_table(segments: Segments) -> pd.DataFrame:
     return table.iloc[order]
 
 
+def unassigned_share(segments: Segments) -> float:
+    """Share of the picture, 0 to 1, that no class has, whether a segment is there or not."""
+    sizes = class_sizes(segments)
+    return float(np.clip(1 - sizes.area_share[sizes.index >= 0].sum(), 0, 1))
+
+
+@checked_arguments
 def class_table_html(segments: Segments) -> str:
-    """`class_table` as HTML with the classes' colours; names are escaped. Empty for no segments."""
+    """`class_table` as HTML with the classes' colours; names are escaped. Empty for no segments.
+
+    The share of what is unassigned is `unassigned_share`.
+    """
     table = class_table(segments)
     if table.empty:
         return ""
     rows = []
+    left = unassigned_share(segments)
     columns = ["name", "segments", "area_share", "median_area", "predicted_iou"]
     for label, name, number, share, area, iou in table[columns].itertuples():
         swatch = (
@@ -54,7 +67,7 @@ def class_table_html(segments: Segments) -> str:
         cells = [
             f"<span style='{swatch}'></span>{escape(name)}",
             f"{number:,}",
-            f"{100 * share:.1f} %",
+            f"{100 * (left if label < 0 else share):.1f} %",
             f"{area:,.0f} px",
             f"{iou:.2f}" if np.isfinite(iou) else "–",
         ]
@@ -68,7 +81,7 @@ def class_table_html(segments: Segments) -> str:
 
 
 def summary_html(segments: Segments, clustering: Clustering, seconds: float | None = None) -> str:
-    """The few numbers a reader of a report looks for first, as a row of tiles.
+    """How the classes were found, in a few numbers, as a row of tiles.
 
     Args:
         segments: N segments with `labels`.
@@ -79,7 +92,7 @@ def summary_html(segments: Segments, clustering: Clustering, seconds: float | No
     tiles = [
         ("segments", f"{len(segments):,}"),
         ("classes", f"{clustering.n_clusters:,}"),
-        ("in no class", f"{100 * clustering.noise_fraction:.0f} %"),
+        ("of the picture unassigned", f"{100 * unassigned_share(segments):.1f} %"),
         ("eps", f"{clustering.eps:.3g}" if np.isfinite(clustering.eps) else "–"),
     ]
     if np.isfinite(clustering.silhouette):
@@ -111,6 +124,7 @@ def summary_html(segments: Segments, clustering: Clustering, seconds: float | No
     )
 
 
+@checked_arguments
 def facts_html(facts: Mapping[str, Any]) -> str:
     """Names and values as a two-column HTML table; mappings inside are laid out flat, escaped."""
     rows = "".join(

@@ -42,9 +42,9 @@ def explorer_page(offline_page: Any, written: Path) -> Any:
 
 def test_slider_changes_classes_and_undo_restores_them(explorer_page: Any) -> None:
     first = state(explorer_page)
-    assert first["summary"].startswith("6 classes · 0 noise")
+    assert first["summary"].startswith("6 classes · 0 of 300 unassigned")
     set_slider(explorer_page, 0)
-    assert state(explorer_page)["summary"].startswith("0 classes · 300 noise (100 %)")
+    assert state(explorer_page)["summary"].startswith("0 classes · 300 of 300 unassigned")
     explorer_page.get_by_label("Undo").click()
     assert state(explorer_page) == first
 
@@ -71,7 +71,7 @@ def test_classes_are_merged_named_and_split_and_a_click_selects(explorer_page: A
     assert state(page)["selected"] == "100 selected"
     page.get_by_role("button", name="Merge").click()
     after = state(page)
-    assert after["summary"] == "5 classes · 0 noise (0 %) · edited"
+    assert after["summary"] == "5 classes · 0 of 300 unassigned · edited"
     assert after["rows"][0][1] == 100
     for text in PAYLOADS:
         field = rows.nth(0).locator(".sl-name")
@@ -99,7 +99,7 @@ def test_a_class_is_split_by_a_smaller_eps_and_by_keyboard(explorer_page: Any) -
         rows.nth(i).locator(".sl-bar").click(modifiers=["Shift"] if i else [])
     page.get_by_role("button", name="Merge").click()
     first = state(page)
-    assert first["summary"] == "5 classes · 0 noise (0 %) · edited"
+    assert first["summary"] == "5 classes · 0 of 300 unassigned · edited"
     rows.nth(0).locator(".sl-swatch").focus()
     page.keyboard.press("Enter")
     assert state(page)["selected"] == "", "the whole class was selected already"
@@ -107,12 +107,12 @@ def test_a_class_is_split_by_a_smaller_eps_and_by_keyboard(explorer_page: Any) -
     assert state(page)["selected"] == "100 selected"
     page.get_by_role("button", name="Split", exact=True).click()
     split = page.get_by_role("group", name="Split")
-    assert re.match(r"Split class 0\s*eps [\d.]+: 2 classes, 0 noise", split.inner_text())
+    assert re.match(r"Split class 0\s*eps [\d.]+: 2 classes, 0 unassigned", split.inner_text())
     at_first = state(page)
-    assert at_first["summary"].startswith("6 classes · 0 noise")
+    assert at_first["summary"].startswith("6 classes · 0 of 300 unassigned")
     for _ in range(int(page.locator(".sl-tune .sl-slider").get_attribute("max"))):
         page.keyboard.press("ArrowLeft")  # the handle has the focus
-    assert state(page)["summary"].startswith("4 classes · 100 noise")
+    assert state(page)["summary"].startswith("4 classes · 100 of 300 unassigned")
     page.get_by_role("button", name="Cancel").click()
     assert split.is_hidden()
     assert state(page)["summary"] == first["summary"]
@@ -122,9 +122,33 @@ def test_a_class_is_split_by_a_smaller_eps_and_by_keyboard(explorer_page: Any) -
     assert state(page)["summary"] == at_first["summary"]
     page.get_by_label("Undo").click()
     assert state(page)["summary"] == first["summary"]
-    # At the smallest eps nothing can be parted further.
+    # What was merged stays so until it is let go.
     set_slider(page, 0)
+    assert state(page)["summary"].startswith("1 class ·")
+    assert page.get_by_text("100 segments edited by hand").is_visible()
+    page.get_by_role("button", name="Let go").click()
+    assert page.get_by_text("edited by hand").is_hidden()
     assert page.get_by_role("button", name="Split", exact=True).is_disabled()
+
+
+def test_a_rung_of_the_ladder_puts_the_slider_there(explorer_page: Any) -> None:
+    page = explorer_page
+    rungs = page.locator(".sl-rung")
+    assert 2 <= rungs.count() <= 6
+    at = page.get_by_role("group", name="Class ladder").locator("[aria-pressed=true]")
+    for i in range(rungs.count()):
+        rungs.nth(i).click()
+        classes, unassigned = rungs.nth(i).get_attribute("aria-label").split(", ")
+        assert state(page)["summary"].startswith(f"{classes} · ")
+        assert at.get_attribute("aria-label") == f"{classes}, {unassigned}"
+        step = int(page.locator(".sl-tune .sl-slider").input_value())
+        eps = page.evaluate("() => Number(document.querySelector('.sl-number').value)")
+        values = page.evaluate(
+            "() => JSON.parse(document.getElementById('samlab-data').textContent).sweep.values"
+        )
+        assert eps == pytest.approx(values[step], rel=1e-3)
+    set_slider(page, 0)
+    assert at.count() == 0
 
 
 def test_settings_are_copied_as_code_and_as_parameters(explorer_page: Any) -> None:

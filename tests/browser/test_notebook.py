@@ -34,7 +34,7 @@ explorer
 def test_explorer_and_kernel_follow_each_other(notebook: Any) -> None:
     page = notebook([EXPLORE])
     show(page, ".sl-explorer")
-    assert state(page)["summary"].startswith("6 classes · 0 noise")
+    assert state(page)["summary"].startswith("6 classes · 0 of 300 unassigned")
 
     box = page.locator(".sl-map").bounding_box()
     x, y, bottom = box["x"], box["y"] + 44, box["y"] + box["height"] - 5

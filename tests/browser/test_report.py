@@ -36,8 +36,8 @@ def test_report_of_papermill_and_nbconvert_is_alive(tmp_path: Path, offline_page
     frame = offline_page.frame_locator("iframe")
     frame.locator(".sl-row").first.wait_for()
     summary = frame.locator(".sl-tune .sl-summary")
-    assert summary.inner_text().startswith("6 classes · 0 noise")
+    assert summary.inner_text().startswith("6 classes · 0 of 300 unassigned")
     frame.locator(".sl-tune .sl-slider").fill("0")
-    assert summary.inner_text().startswith("0 classes · 300 noise")
+    assert summary.inner_text().startswith("0 classes · 300 of 300 unassigned")
     # The template of nbconvert itself asks for MathJax and RequireJS; the explorer for nothing.
     assert not [url for url in offline_page.requests if "cdnjs" not in url]

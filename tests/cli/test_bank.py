@@ -136,10 +136,10 @@ def test_bad_places_and_names_are_told_before_the_work(files, spy, tmp_path):
         run("classify", bank, first, twin, "-o", tmp_path / "out")
     with pytest.raises(InputError, match=r"For all pictures in it: samlab run .* --classify"):
         run("classify", bank, other, "-o", tmp_path / "out")
-    with pytest.raises(StorageError, match="Could not write .*bank.safetensors"):
+    with pytest.raises(StorageError, match="name of a folder, got the file .*bank.safetensors"):
         run("classify", bank, first, "-o", bank)
     made = len(spy.pictures)
-    with pytest.raises(StorageError, match="Could not write .*bank.safetensors"):
+    with pytest.raises(StorageError, match="name of a folder, got the file .*bank.safetensors"):
         run("evaluate", bank, files.coco, files.images, "-o", bank / "matrix.csv")
     assert len(spy.pictures) == made
     with pytest.raises(InputError, match="confusion matrix could not be written to"):

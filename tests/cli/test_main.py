@@ -102,7 +102,7 @@ def test_segment_writes_a_table_and_two_pictures(tmp_path, photo, model):
         "sam": "vit_b", "points_per_side": 8, "pred_iou_thresh": 0.88,
         "stability_score_thresh": 0.95,
     }  # fmt: skip
-    assert done.output.startswith("6 segments, 2 classes, 0 in no class (eps 0.1)")
+    assert done.output.startswith("6 segments, 2 classes, 0 unassigned (eps 0.1)")
     segments = Segments.from_parquet(out / "photo.parquet")
     expected = cluster(segments, eps=0.1, min_samples=2).labels
     np.testing.assert_array_equal(segments.labels, expected)
@@ -114,7 +114,7 @@ def test_segment_writes_a_table_and_two_pictures(tmp_path, photo, model):
 def test_segment_into_a_file_is_refused_by_name(tmp_path, photo, model):
     done = runner.invoke(app, ["segment", str(photo), "-o", str(photo)])
     assert done.exit_code == 1
-    assert f"Could not write '{photo}" in done.stderr
+    assert f"Expected the name of a folder, got the file '{photo}" in done.stderr
 
 
 def test_report_passes_typed_parameters(tmp_path, photo, monkeypatch):
@@ -140,7 +140,7 @@ def test_report_passes_typed_parameters(tmp_path, photo, monkeypatch):
 
 def test_one_of_a_kind_is_told_in_the_singular(tmp_path, photo, model):
     arguments = ["segment", str(photo), "-o", str(tmp_path), "--eps", "2", "--min-samples", "2"]
-    assert runner.invoke(app, arguments).output.startswith("6 segments, 1 class, 0 in no class")
+    assert runner.invoke(app, arguments).output.startswith("6 segments, 1 class, 0 unassigned")
 
 
 def test_an_eps_that_is_none_is_told_as_it_was_typed(tmp_path, photo, model):

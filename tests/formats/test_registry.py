@@ -66,7 +66,7 @@ def test_parquet_joins_pictures_by_the_names_of_classes(tmp_path: Path) -> None:
     first = segments_of([RINGED, RINGED], [1, -1])
     second = segments_of([RINGED], [0], "b.jpg").with_labels(np.array([0]), {0: "tree"})
     again = Segments.from_parquet(export([first, second], tmp_path / "a.parquet").path)
-    assert [again.class_name(i) for i in again.labels.tolist()] == ["tree", "noise", "tree"]
+    assert [again.class_name(i) for i in again.labels.tolist()] == ["tree", "unassigned", "tree"]
     assert again.image_ids.tolist() == ["a.jpg", "a.jpg", "b.jpg"]  # type: ignore[union-attr]
     assert "object" not in again.class_names.values()
     unknown = first.with_labels(np.array([1, -1]), {-1: "unknown", 1: "tree"})

@@ -160,7 +160,7 @@ def test_cluster_table_names_medoid_and_nearest_class():
     )  # fmt: skip
     table = cluster_table(segments)
     assert table.index.tolist() == [1, 4, -1]
-    assert table.name.tolist() == ["coin", "class 4", "noise"]
+    assert table.name.tolist() == ["coin", "class 4", "unassigned"]
     assert table["segments"].tolist() == [3, 2, 1]
     assert table.medoid.tolist()[0] == 1
     assert table.nearest.tolist() == [4, 1, -1]

@@ -137,8 +137,8 @@ def test_bad_input_is_named():
         similar(np.ones(6), np.ones((2, 6)), k=0)
     stored = np.ones((4, 6), np.float32)
     stored[2] = 0
-    with pytest.raises(InputError, match=r"1 are all zeros \(rows 2\)"):
+    with pytest.raises(InputError, match=r"1 row\(s\) \(row ids 2\) are all zeros"):
         similar(np.ones(6), stored)
     stored[2] = np.inf
-    with pytest.raises(InputError, match=r"1 contain NaN or infinity \(rows 2\)"):
+    with pytest.raises(InputError, match=r"1 row\(s\) \(row ids 2\) contain NaN or infinity"):
         similar(np.ones(6), stored)

@@ -88,7 +88,7 @@ def test_classes_across_pictures_are_the_kinds(run, truth, sample):
         medoid = frame.iloc[row["medoid"]]
         assert medoid["label"] == label
         assert row["pictures"] == frame[frame["label"] == label]["image_id"].nunique()
-    assert repr(found).startswith(f"RunClasses({len(truth)} segments, 3 classes, 0 % noise")
+    assert repr(found).startswith(f"RunClasses({len(truth)} segments, 3 classes, 0 % unassigned")
 
 
 def test_the_result_is_the_same_however_the_run_was_interrupted(run, tmp_path):

@@ -152,7 +152,7 @@ def test_nothing_answers(concepts, image):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"texts": "a cat"}, r"Expected a list of texts, got the text 'a cat'. Write \['a cat'\]"),
+        ({"texts": "a cat"}, r"Expected texts of segment_text to be a list .*Write \['a cat'\]"),
         ({"texts": []}, "Expected texts or example boxes, got neither"),
         ({"texts": ["cat"], "threshold": 2.0}, "Expected a threshold between 0 and 1, got 2.0"),
         ({"texts": ["cat"], "examples": [[0, 0, 999, 9]]}, "Expected boxes inside the picture"),

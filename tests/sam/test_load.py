@@ -329,7 +329,7 @@ def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(CheckpointError) as refused:
         load_sam("vit_huge")
     text = str(refused.value)
-    assert "Expected a model name out of tiny, vit_b, vit_l, vit_h, mobile_sam, or the path" in text
+    assert "Expected a model name out of tiny, vit_b, vit_l, vit_h, mobile_sam, sam2.1_" in text
     assert "got 'vit_huge'. Did you mean 'vit_h'" in text
 
 

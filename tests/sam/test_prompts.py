@@ -342,7 +342,7 @@ SENSELESS = [
     (segment_masks, {"masks": [np.zeros((4, 4), bool), np.zeros((4, 5), bool)]}, "of one size"),
     (segment_masks, {"masks": [*SQUARE, *~SQUARE & SQUARE]}, "at least one pixel; mask 1 is empty"),
     (segment_masks, {"masks": SQUARE, "refine": -1}, "0 or more; got -1"),
-    (segment_masks, {"masks": SQUARE, "refine": 1.5}, "0 or more; got 1.5"),
+    (segment_masks, {"masks": SQUARE, "refine": 1.5}, "refine .* to be a whole number, got 1.5"),
     (segment_masks, {"masks": SQUARE, "keep": "largest"}, "keep='best', got 'largest'"),
 ]  # fmt: skip
 

@@ -16,8 +16,10 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from samlab.errors import InputError
-from samlab.latent.cluster.clusters import Clustering, cluster, distance_matrix, sweep
+from samlab.latent.cluster.clusters import cluster, sweep
+from samlab.latent.cluster.distances import distance_matrix
 from samlab.latent.cluster.eps import more_telling
+from samlab.latent.cluster.results import Clustering
 from samlab.latent.similarity import nearest
 from samlab.latent.vectors import unit, vectors_of
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.latent.vectors import unit, vectors_of
 from samlab.segments import Segments
 
@@ -15,6 +16,7 @@ SHARED = ("name", "segments", "pictures", "area_share", "predicted_iou")
 COLUMNS = (*SHARED, "medoid", "cohesion", "nearest", "nearest_similarity")
 
 
+@checked_arguments
 def cluster_table(
     segments: Segments, labels: np.ndarray | None = None, *, embedding: str | None = None
 ) -> pd.DataFrame:

@@ -13,6 +13,7 @@ An embedder is a name and a call. Your own takes ten lines:
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from samlab.errors import InputError, require_extra
+from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
 from samlab.latent.embed.pooling import pool
 from samlab.segments import Segments
@@ -30,6 +32,9 @@ class Embedder(Protocol):
 
     Attributes:
         name: Under which `Segments.embeddings` keeps them.
+
+    It may have `settings`, a dict of plain values that decide the vectors, by which runs and the
+    cache tell it from others of its name; without, its attributes and functions are taken.
     """
 
     name: str
@@ -39,6 +44,7 @@ class Embedder(Protocol):
         ...
 
 
+@checked_arguments
 def embed(image: ImageLike, segments: Segments, embedder: Embedder) -> Segments:
     """Add an embedder's vectors to the segments, under its name."""
     pixels = read_image(image)
@@ -156,6 +162,7 @@ class TransformersEmbedder:
         device: torch device.
     """
 
+    @checked_arguments
     def __init__(
         self,
         model: Any,
@@ -183,10 +190,23 @@ class TransformersEmbedder:
             )
         self.name = name or type(model).__name__.lower()
         self.model = model.eval().to(device)
+        self._weights: str | None = None
         self.patch = int(config.patch_size)
         self.size, self.device = size, device
         self.mean = np.asarray(mean or (0.485, 0.456, 0.406), np.float32)
         self.std = np.asarray(std or (0.229, 0.224, 0.225), np.float32)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides the vectors: the weights' SHA-256, size and normalisation."""
+        if self._weights is None:
+            total = hashlib.sha256()
+            for name, value in sorted(self.model.state_dict().items()):
+                total.update(name.encode())
+                total.update(value.detach().cpu().float().contiguous().numpy().reshape(-1))
+            self._weights = total.hexdigest()
+        numbers = {"mean": self.mean.tolist(), "std": self.std.tolist()}
+        return {"weights": self._weights, "size": self.size, "patch": self.patch, **numbers}
 
     def encode(self, image: np.ndarray) -> WholeGrid:
         """The picture's patch features; `samlab.pool` and `samlab.heat_map` take them."""

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
 from scipy import sparse
 
+from samlab.files import compiled
 from samlab.masks import Rle, compress
 
 _ROUNDING = 1e-9
@@ -93,7 +93,7 @@ def _covered(
     return sparse.csr_matrix((shares, cells, starts), shape=(len(rles), grid[0] * grid[1]))
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _all_masks(codes, ends, rows, columns, height, width):  # type: ignore[no-untyped-def]
     """Row starts (N + 1,), patch of each entry and its share: a sparse matrix by rows."""
     starts = np.zeros(len(ends) + 1, np.int32)
@@ -121,7 +121,7 @@ def _all_masks(codes, ends, rows, columns, height, width):  # type: ignore[no-un
     return starts, cells[:used], shares[:used]
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _add_mask(codes, rows, columns, slopes):  # type: ignore[no-untyped-def]
     """Add one mask to `slopes`, whose running sum down each column is the coverage.
 
@@ -167,7 +167,7 @@ def _add_mask(codes, rows, columns, slopes):  # type: ignore[no-untyped-def]
     return min(top, bottom), bottom, min(left, right), right
 
 
-@njit(nogil=True, cache=True, inline="always")
+@compiled(inline="always")
 def _add_ramp(slopes, column, border, share):  # type: ignore[no-untyped-def]
     """All patches of the column behind `border` gain `share`, the one that holds it a part."""
     cell = int(border)

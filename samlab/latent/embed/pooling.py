@@ -10,6 +10,7 @@ from scipy import sparse
 
 from samlab import masks
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.latent.embed import patches
 from samlab.latent.vectors import vectors_of
 from samlab.segments import Segments
@@ -43,6 +44,7 @@ class PatchFeatures(Protocol):
 Encode: TypeAlias = Callable[[Any], Any]
 
 
+@checked_arguments
 def pool(
     features: PatchFeatures | None,
     segments: Segments,

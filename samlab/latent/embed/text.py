@@ -17,6 +17,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike
 from samlab.latent.embed.crops import Outside, square_crops
 from samlab.latent.embed.embedders import embed
@@ -47,6 +48,7 @@ class TextEmbedder:
         progress: Show a bar over the crops.
     """
 
+    @checked_arguments
     def __init__(
         self,
         model: Any = DEFAULT,
@@ -180,6 +182,7 @@ def label_with_texts(
     return replace(kept, provenance={**segments.provenance, "text": note})
 
 
+@checked_arguments
 def text_table(segments: Segments) -> pd.DataFrame:
     """The scores of `samlab.segment_text` as a table: one row per segment, one column per text."""
     import pandas as pd
@@ -193,6 +196,7 @@ def text_table(segments: Segments) -> pd.DataFrame:
     return table
 
 
+@checked_arguments
 def search_text(
     texts: Sequence[str],
     segments: Segments,

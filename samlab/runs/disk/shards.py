@@ -42,10 +42,12 @@ PICTURE_SCHEMA = pa.schema(
         ("error_type", pa.string()),
         ("error", pa.string()),
         ("modified_ns", pa.int64()),  # when the file was written, nanoseconds since 1970; 0 unknown
+        ("threads", pa.int32()),  # that computed it; 0 unknown
     ]
 )
-_LATER = {"modified_ns": 0}
+_LATER = {"modified_ns": 0, "threads": 0}
 """Columns of pictures that older runs lack, and what stands in for them."""
+_COUNTS = ("position", "n_segments", "width", "height", "bytes")
 
 
 def _nothing() -> dict[str, np.ndarray]:
@@ -95,8 +97,10 @@ class Outcome:
             "sha256": self.sha256,
             "seconds": self.seconds,
             "error_type": self.error_type,
-            "error": self.error,
+            # A file's name may be in it, which may be none that a file of text can hold.
+            "error": self.error.encode("utf-8", "backslashreplace").decode(),
             "modified_ns": self.modified_ns,
+            "threads": 0 if self.segments is None else _threads(self.segments),
         }
 
     def table(self) -> pa.Table | None:
@@ -104,6 +108,12 @@ class Outcome:
         if self.segments is None or len(self.segments) == 0:
             return None
         return segment_rows(self.segments, self.picture.image_id, self.columns)
+
+
+def _threads(segments: Segments) -> int:
+    """How many threads computed them, as their provenance says; 0 where it does not."""
+    stated = segments.provenance.get("threads", 0)
+    return stated if isinstance(stated, int) else 0
 
 
 def segment_rows(
@@ -192,9 +202,41 @@ def read_shard(storage: Storage, pictures_file: str) -> Shard | None:
             f"'{storage.url}/{pictures_file}' was not written by samlab.run"
             + (f"; it has no column {', '.join(missing)}." if missing else ".")
         )
+    pictures = pictures.select(PICTURE_SCHEMA.names)
+    _check_rows(pictures, f"{storage.url}/{pictures_file}")
     shard = Shard(name, pictures)
     stated = _stated(pictures)
     return shard if stated == 0 or storage.size(shard.segments_file) == stated else None
+
+
+def _check_rows(pictures: pa.Table, where: str) -> None:
+    """Raise FormatError unless the rows of pictures are what `write_shard` writes."""
+    fault = ""
+    for field_ in PICTURE_SCHEMA:
+        column = pictures[field_.name]
+        if column.type != field_.type:
+            fault = f"its column '{field_.name}' is of the kind {column.type}, not {field_.type}"
+        elif column.null_count:
+            fault = f"its column '{field_.name}' has gaps"
+    if not fault:
+        ids, status = pictures["image_id"].to_pylist(), set(pictures["status"].to_pylist())
+        if len(set(ids)) < len(ids):
+            fault = "it names a picture twice"
+        elif not status <= {"ok", "error"}:
+            fault = f"its column 'status' holds {sorted(status - {'ok', 'error'})[0]!r:.40}"
+        elif len(ids) and min(pc.min(pictures[n]).as_py() for n in _COUNTS) < 0:
+            fault = f"one of its columns {', '.join(_COUNTS)} is below zero"
+    try:
+        stated = json.loads(pictures.schema.metadata[_KEY])["segments_bytes"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        stated = None
+    if not isinstance(stated, int) or stated < 0:
+        fault = "it does not say how large the file of segments is"
+    if fault:
+        raise FormatError(
+            f"'{where}' is not as samlab.run writes it: {fault}. Move it away and call samlab.run "
+            "again, which does its pictures once more."
+        )
 
 
 def only(table: pa.Table, image_ids: Sequence[str]) -> pa.Table:

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from samlab.errors import FormatError, InputError, SamlabWarning
+from samlab.errors import FormatError, InputError, SamlabWarning, StorageError
 from samlab.runs.disk import shards
 from samlab.runs.disk.lock import WriterLock
 from samlab.runs.disk.shards import Shard
@@ -56,6 +56,7 @@ class RunStore:
         self.done: dict[str, Done] = {}
         self._lock = lock
         self._count = 0
+        self._about = storage.read(ABOUT)
 
     @classmethod
     def open(cls, out: Any, settings: Mapping[str, Any], *, retry_errors: bool = False) -> RunStore:
@@ -109,7 +110,11 @@ class RunStore:
             rows: `Outcome.row()` of each picture.
             tables: `Outcome.table()` of those that have segments.
             name: From `new_name`.
+
+        Raises:
+            StorageError: The folder is no longer this run's; or there is no room.
         """
+        check_still_there(self.storage, self._about)
         shards.write_shard(self.storage, name, rows, tables)
         for row in rows:
             self.done[row["image_id"]] = Done(row["status"], row["bytes"], row["modified_ns"])
@@ -249,23 +254,48 @@ def _segments_in(pictures: pa.Table) -> int:
     return sum(pictures["n_segments"].to_pylist())
 
 
+def check_still_there(storage: Storage, about: bytes) -> None:
+    """Raise StorageError unless the folder still has the run.json of this run.
+
+    Writing on into a folder that was removed would make it anew, with results that nobody can open.
+    """
+    try:
+        now = storage.read(ABOUT)
+    except OSError:
+        now = b""
+    if now != about:
+        what = "is another run's now" if now else "is gone"
+        raise StorageError(
+            f"The run stopped: '{storage.url}/{ABOUT}' {what}, so the folder of the results was "
+            "removed, moved or used for something else while the run was going on. Put it back and "
+            "call samlab.run again, which goes on where it was; or choose another folder."
+        )
+
+
 def read_about(storage: Storage) -> dict[str, Any] | None:
     """`run.json`, checked; None where there is none."""
     try:
         about = json.loads(storage.read(ABOUT))
     except FileNotFoundError:
         return None
-    except ValueError:
+    except (ValueError, RecursionError):
         about = None
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         raise FormatError(
             f"'{storage.url}/{ABOUT}' is not the description of a samlab run. Choose another "
             "folder."
         )
-    if about["version"] > FORMAT_VERSION:
+    version_of, kinds = about.get("version"), {"settings": dict, "versions": dict}
+    wrong = [name for name, kind in kinds.items() if not isinstance(about.get(name), kind)]
+    if wrong or not isinstance(version_of, int):
+        raise FormatError(
+            f"'{storage.url}/{ABOUT}' is damaged: its field '{(wrong or ['version'])[0]}' is "
+            "missing or of another kind. Choose another folder."
+        )
+    if version_of > FORMAT_VERSION:
         raise FormatError(
             f"Expected a run of format version {FORMAT_VERSION} or lower in '{storage.url}', got "
-            f"{about['version']}. It was written by a newer samlab: upgrade samlab."
+            f"{version_of}. It was written by a newer samlab: upgrade samlab."
         )
     return about
 

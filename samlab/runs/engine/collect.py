@@ -33,12 +33,13 @@ class FlushLimits:
     Attributes:
         bytes: Of the segments' tables.
         pictures: How many.
-        seconds: Since the last shard.
+        seconds: Of work that a kill at any moment may cost: a shard is written before the next
+            picture, if that takes as long as the last one, would make it more.
     """
 
     bytes: int = 16 * 2**20
     pictures: int = 256
-    seconds: float = 60.0
+    seconds: float = 10.0
 
 
 def collect(
@@ -88,7 +89,7 @@ class _Buffer:
         self._kept: list[tuple[dict[str, Any], Any]] = []
         self._name = store.new_name()
         self._bytes = 0
-        self._since = time.monotonic()
+        self._since = self._last = time.monotonic()
         self._held: list[Outcome] = []  # the last ones in a row on which the model failed
 
     def add(self, outcome: Outcome) -> None:
@@ -98,10 +99,12 @@ class _Buffer:
             if not outcome.error:
                 self._release()
             self._keep(outcome)
+        now = time.monotonic()
+        took, self._last = now - self._last, now
         full = (
             self._bytes >= self._limits.bytes
             or len(self._kept) >= self._limits.pictures
-            or time.monotonic() - self._since >= self._limits.seconds
+            or now - self._since + took >= self._limits.seconds
         )
         if full:
             self.flush()
@@ -118,7 +121,7 @@ class _Buffer:
             self._kept = []
             self._name = self._store.new_name()
         self._bytes = 0
-        self._since = time.monotonic()
+        self._since = self._last = time.monotonic()
 
     def _keep(self, outcome: Outcome) -> None:
         table = outcome.table()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TypeVar
 
+from samlab.errors import is_out_of_memory
 from samlab.pictures import Picture
 from samlab.pipeline.read_through import ReadThroughCache
 from samlab.pipeline.segmenter import SegmentBatch
@@ -69,7 +70,7 @@ class Job:
         except Exception as error:  # noqa: BLE001  whatever a model says about one picture
             if len(good) == 1:
                 return {good[0].picture.image_id: failed(good[0], error)}
-            if "out of memory" in str(error).lower():
+            if is_out_of_memory(error):
                 self.batch = max(1, len(good) // 2)
         # Not inside the handler: the exception would keep the batch's tensors on the GPU.
         middle = len(good) // 2

@@ -27,6 +27,7 @@ from samlab.pipeline.segmenter import SegmenterConfig
 from samlab.runs.disk import shards
 from samlab.runs.disk.shards import Outcome
 from samlab.runs.disk.storage import open_storage
+from samlab.runs.disk.store import ABOUT, check_still_there
 from samlab.runs.engine.attempts import Attempts, forget_attempts
 from samlab.runs.engine.classify import Classify
 from samlab.runs.engine.collect import RunError, RunInterrupted, classified
@@ -85,6 +86,7 @@ class ShardWorker:
     def __init__(self, setup: WorkerSetup) -> None:
         self._setup = setup
         self._storage = open_storage(setup.out)
+        self._about = self._storage.read(ABOUT)
         settings = setup.config.settings()
         differs = {k: v for k, v in settings.items() if setup.settings.get(k) != v}
         if differs:
@@ -101,6 +103,7 @@ class ShardWorker:
         columns = (batch[name].tolist() for name in ("position", "image_id", "path"))
         pictures = [Picture(*row) for row in zip(*columns, strict=True)]
         name = shard_name(pictures)
+        check_still_there(self._storage, self._about)
         attempts = Attempts(self._storage, name)
         done = shards.read_shard(self._storage, f"{shards.PICTURES}/{name}.parquet")
         if done is not None:  # a worker wrote it and died before it could say so
@@ -115,6 +118,7 @@ class ShardWorker:
         outcomes = [classified(outcome, self._setup.classify) for outcome in found]
         _refuse_a_broken_model(outcomes)
         tables = [table for one in outcomes if (table := one.table()) is not None]
+        check_still_there(self._storage, self._about)
         shards.write_shard(self._storage, name, [one.row() for one in outcomes], tables)
         attempts.finish()
         return {

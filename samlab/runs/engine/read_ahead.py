@@ -59,9 +59,9 @@ def read_ahead(
 def load_picture(picture: Picture) -> Loaded:
     """Read one picture; what is wrong with it is part of the answer."""
     # Before it is read: a file that is replaced meanwhile then counts as changed, not as done.
-    size, modified = file_stamp(picture.path)
+    size, modified = file_stamp(picture.file)
     try:
-        array, size, digest = read_picture(picture.path)
+        array, size, digest = read_picture(picture.file)
     except (SamlabError, OSError, MemoryError) as error:
         return Loaded(picture, bytes=size, modified_ns=modified, error=error)
     return Loaded(picture, array, size, digest, modified)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from samlab.errors.arguments import checked_arguments
 from samlab.sam.automatic.proposals import Candidates, Proposals
 
 
@@ -29,6 +30,7 @@ class Funnel:
         return {name: len(ids) for name, ids in zip(self.stages, self.ids, strict=True)}
 
 
+@checked_arguments
 def filter_funnel(
     proposals: Proposals,
     pred_iou_thresh: float | None = None,
@@ -60,6 +62,7 @@ def filter_funnel(
     )
 
 
+@checked_arguments
 def suppressed_by(proposals: Proposals, funnel: Funnel) -> np.ndarray:
     """For every candidate that passed the scores, the kept one that stands for it.
 

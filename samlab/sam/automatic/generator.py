@@ -14,12 +14,15 @@ from segment_anything.utils.amg import build_all_layer_point_grids, generate_cro
 from tqdm.auto import tqdm
 
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
 from samlab.sam.automatic.proposals import Candidates, Proposals
 from samlab.sam.automatic.search import Search, ask_in_batches
 from samlab.sam.fast import ImageEmbedding, encode, resolve_dtype, runs_to_rle
 from samlab.segments import Segments
 
+_MOST_LAYERS = 6  # 5,461 crops, each through the image encoder
+_MOST_POINTS = 10_000_000  # of one picture
 _OUTPUT_MODES = ("binary_mask", "uncompressed_rle", "coco_rle")
 _PRED_IOU_THRESH = 0.88  # SamAutomaticMaskGenerator's default
 _PROMPTS_PER_BATCH = {"cpu": 64, "cuda": 256}
@@ -50,6 +53,7 @@ class MaskGenerator:
         ['area', 'bbox', 'crop_box']
     """
 
+    @checked_arguments
     def __init__(
         self,
         sam: Sam,
@@ -262,7 +266,27 @@ def _point_grids(
         )
     if crop_n_layers < 0:
         raise InputError(f"Expected crop_n_layers of at least 0, got {crop_n_layers}.")
+    if crop_n_layers > _MOST_LAYERS:
+        crops = (4 ** (crop_n_layers + 1) - 1) // 3 if crop_n_layers < 100 else math.inf
+        raise InputError(
+            f"Expected crop_n_layers of at most {_MOST_LAYERS}, got {crop_n_layers}: each layer "
+            f"has four times as many crops as the one before, {crops:,} in all, and each goes "
+            "through the image encoder by itself. Most pictures need 0 or 1."
+        )
     if points_per_side is not None:
+        if points_per_side < 1 or downscale < 1:
+            raise InputError(
+                "Expected points_per_side and crop_n_points_downscale_factor of at least 1, got "
+                f"{points_per_side} and {downscale}."
+            )
+        sides = [int(points_per_side / downscale**layer) for layer in range(crop_n_layers + 1)]
+        count = sum(4**layer * side**2 for layer, side in enumerate(sides))
+        if count > _MOST_POINTS:
+            raise InputError(
+                f"Expected at most {_MOST_POINTS:,} points in a picture, got {count:,} "
+                f"(points_per_side={points_per_side}, crop_n_layers={crop_n_layers}). Take fewer "
+                "points per side."
+            )
         if int(points_per_side / downscale**crop_n_layers) < 1:
             raise InputError(
                 "Expected at least one point per side in every crop layer, got points_per_side="

@@ -34,6 +34,7 @@ class Candidates:
         crops: int64 (n,), index into crop_boxes.
         ids: int64 (n,), a number that stays with a candidate when some are chosen.
         tokens: float32 (n, C) mask tokens, or (n, 0) where the model has none.
+        levels: int64 (n,), 0 whole, 1 part, 2 sub-part, -1 unknown; see `search.mask_level`.
         crop_boxes: The crops that were searched, XYXY half-open.
         image_size: (H, W).
     """
@@ -47,6 +48,7 @@ class Candidates:
     crops: np.ndarray
     ids: np.ndarray
     tokens: np.ndarray
+    levels: np.ndarray
     crop_boxes: Sequence[tuple[int, int, int, int]]
     image_size: tuple[int, int]
 
@@ -157,6 +159,7 @@ class Candidates:
             predicted_iou=self.iou,
             stability_score=self.stability,
             points=self.points.astype(np.float32),
+            level=self.levels,
             embeddings=vectors,
             image_size=self.image_size,
             image_id=image_id,
@@ -164,7 +167,7 @@ class Candidates:
         )
 
 
-_COLUMNS = ("boxes", "areas", "iou", "stability", "points", "crops", "ids", "tokens")
+_COLUMNS = ("boxes", "areas", "iou", "stability", "points", "crops", "ids", "tokens", "levels")
 
 
 def _nms(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> np.ndarray:
@@ -176,7 +179,22 @@ def _nms(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> np.ndarray:
         iou_threshold=threshold,
     )
     ids: np.ndarray = kept.numpy()
-    return ids
+    return ids[_first_of_its_kind(boxes[ids])]
+
+
+def _first_of_its_kind(boxes: np.ndarray) -> np.ndarray:
+    """Which rows stay where masks one pixel wide or high share a box: the first of them, bool (n,).
+
+    SAM's inclusive boxes give such a mask no area, so that no IoU suppresses its doubles: a picture
+    of one pixel would have a segment for every point.
+    """
+    flat = (boxes[:, 2] == boxes[:, 0]) | (boxes[:, 3] == boxes[:, 1])
+    keep = np.ones(len(boxes), bool)
+    if flat.any():
+        _, first = np.unique(boxes, axis=0, return_index=True)
+        keep = ~flat
+        keep[first] = True
+    return keep
 
 
 def _box(mask: np.ndarray) -> np.ndarray:

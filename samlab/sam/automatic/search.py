@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from segment_anything.modeling import Sam
 
+from samlab.errors import CheckpointError, is_out_of_memory
 from samlab.sam.automatic.proposals import Candidates
 from samlab.sam.fast import (
     Decoder,
@@ -55,10 +56,16 @@ class Search:
         coords_torch = torch.as_tensor(coords, device=device, dtype=kind)[:, None]
         labels = torch.ones((len(ids), 1), dtype=torch.int, device=device)
         answer = self.decoder.predict(coords_torch, labels)
+        if bool(torch.isnan(answer.iou).any()):
+            raise CheckpointError(
+                "The model answers with NaN, so that nothing can be segmented. Its weights are "
+                "damaged, or too large for this precision: load it again, with dtype=None."
+            )
         passed = answer.iou > self.iou_floor if self.iou_floor > 0 else answer.iou > -math.inf
         index = torch.nonzero(passed)
         entries = self._masks(answer, index)
         scores = answer.iou[passed].cpu().numpy()
+        places, outputs = index[:, 1].tolist(), answer.iou.shape[1]
         tokens = answer.tokens(index) if self.keep_tokens else None
         vectors = None if tokens is None else tokens.float().cpu().numpy()
         for i, (prompt, entry) in enumerate(zip(index[:, 0].tolist(), entries, strict=True)):
@@ -69,6 +76,7 @@ class Search:
                         "iou": scores[i],
                         "point": int(ids[prompt]),
                         "at": points[ids[prompt]],
+                        "level": mask_level(places[i], outputs),
                         "token": () if vectors is None else vectors[i],
                     }
                 )
@@ -148,9 +156,19 @@ class Search:
             crops=np.full(n, crop, np.int64),
             ids=np.arange(n),
             tokens=column("token", np.float32, width),
+            levels=column("level", np.int64),
             crop_boxes=crop_boxes,
             image_size=self.image_size,
         )
+
+
+def mask_level(place: int, outputs: int) -> int:
+    """0 for a whole, 1 for a part, 2 for a sub-part; -1 where a prompt has not three answers.
+
+    SAM answers an ambiguous point with three masks (arXiv:2304.02643, section 3), and its decoder
+    gives them from the smallest thing to the largest.
+    """
+    return 2 - place if outputs == 3 else -1
 
 
 def _near_crop_edge(
@@ -173,7 +191,7 @@ def ask_in_batches(
         try:
             search.ask(points, part)
         except (RuntimeError, MemoryError) as error:
-            if len(part) == 1 or not _is_out_of_memory(error):
+            if len(part) == 1 or not is_out_of_memory(error):
                 raise
             size = max(1, len(part) // 2)
             if torch.cuda.is_available():
@@ -181,10 +199,3 @@ def ask_in_batches(
             continue
         start += len(part)
         advance(len(part))
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    text = str(error)
-    return "can't allocate memory" in text or "out of memory" in text

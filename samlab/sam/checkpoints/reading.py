@@ -20,8 +20,13 @@ StateDict = dict[str, torch.Tensor]
 #: Where training programs put the state dict inside their checkpoints.
 _WRAPPERS = ("model", "state_dict", "model_state", "model_state_dict", "sam")
 
+_MOST_WRAPPERS = 8  # one inside the other
+
 #: (embedding width, blocks) of the official encoders, from segment_anything/build_sam.py.
 _VITS = {(768, 12): "vit_b", (1024, 24): "vit_l", (1280, 32): "vit_h"}
+
+#: The first torch whose `weights_only=True` holds.
+_SAFE_TORCH = (2, 6)
 
 #: What torch.load raises on a file that was cut short, and on bytes that are no pickle at all.
 _CUT = (EOFError, OSError, RuntimeError, zipfile.BadZipFile)
@@ -61,7 +66,21 @@ def read_state(path: Path) -> StateDict:
             raise _damaged(path, str(error)) from error
     else:
         content = _torch_load(path)
-    return _strip_prefix(_unwrap(content, path), path)
+    state = _strip_prefix(_unwrap(content, path), path)
+    _check_finite(state, path)
+    return state
+
+
+def _check_finite(state: StateDict, path: Path) -> None:
+    """NaN in the weights gives no segments, and says nothing."""
+    for name, value in state.items():
+        if value.is_floating_point() and value.numel():
+            ends = torch.stack(torch.aminmax(value))
+            if not bool(torch.isfinite(ends).all()):
+                raise CheckpointError(
+                    f"'{path}' holds NaN or infinity in '{name}': its training went wrong, or the "
+                    "file is damaged. Use an earlier checkpoint, or fetch the file again."
+                )
 
 
 def recognise(state: StateDict, path: Path) -> str:
@@ -122,6 +141,12 @@ def _is_whole_archive(path: Path) -> bool:
 
 
 def _torch_load(path: Path) -> Any:
+    if _version(torch.__version__) < _SAFE_TORCH:
+        raise CheckpointError(
+            f"'{path}' was refused and nothing in it was run: it is a pickle, and this torch "
+            f"{torch.__version__} could be made to run code by one (CVE-2025-32434). Upgrade torch "
+            "to 2.6 or later, or use safetensors."
+        )
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -130,6 +155,12 @@ def _torch_load(path: Path) -> Any:
         raise _damaged(path, str(error).splitlines()[0] if str(error) else "early end") from error
     except _GARBLED as error:
         raise _unpickling_error(path, "") from error
+
+
+def _version(text: str) -> tuple[int, ...]:
+    """Major and minor; those of a nightly build or a fork count as what they begin with."""
+    found = re.match(r"(\d+)\.(\d+)", text)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 def _unpickling_error(path: Path, text: str) -> CheckpointError:
@@ -154,13 +185,18 @@ def _damaged(path: Path, reason: str) -> CheckpointError:
     )
 
 
-def _unwrap(content: Any, path: Path) -> StateDict:
+def _unwrap(content: Any, path: Path, depth: int = 0) -> StateDict:
     if isinstance(content, dict):
+        if depth > _MOST_WRAPPERS:
+            raise CheckpointError(
+                f"Expected a state dict in '{path}'; got dictionaries inside one another, without "
+                "end. Save the weights alone, with torch.save(model.state_dict(), path)."
+            )
         if content and all(isinstance(v, torch.Tensor) for v in content.values()):
             return {str(k): v for k, v in content.items()}
         for key in _WRAPPERS:
             if isinstance(content.get(key), dict):
-                return _unwrap(content[key], path)
+                return _unwrap(content[key], path, depth + 1)
         what = f"a dictionary with the keys {', '.join(map(str, list(content)[:5])) or '(none)'}"
     else:
         what = f"a {type(content).__name__}"

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-from segment_anything.modeling import MaskDecoder, PromptEncoder, TwoWayTransformer
+from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 from torch import Tensor, nn
 
-from samlab.errors import MissingExtraError, require_extra
+from samlab.errors import InputError, MissingExtraError, require_extra
 from samlab.sam.checkpoints import StateDict, check_fit
 from samlab.sam.fast import Decoder, ImageEmbedding
 
 
-class FamilySam(nn.Module):
+class FamilySam(Sam):
     """A model of another family behind the parts of `segment_anything.modeling.Sam`.
 
-    `encode`, `open_decoder` and all that builds on them take it in the place of a `Sam`;
-    `SamPredictor` does not, since it knows nothing of the finer features these models need.
+    `encode`, `open_decoder` and all that builds on them take it as any `Sam`; `SamPredictor` is
+    refused, since it knows nothing of the finer features these models need.
 
     Attributes:
         image_encoder: Has `img_size`, the side of its square input in pixels.
@@ -31,10 +31,11 @@ class FamilySam(nn.Module):
         precision: Of large products, where nothing else is asked for; weights stay in float32.
     """
 
-    mask_threshold: float = 0.0
-    image_format: str = "RGB"
+    image_encoder: Any
+    prompt_encoder: PromptEncoder
+    mask_decoder: Any
     padded: bool = True
-    options: dict[str, Any] = {}  # noqa: RUF012
+    options: ClassVar[dict[str, Any]] = {}
     note: str = ""
     precision: torch.dtype = torch.float32
 
@@ -46,17 +47,19 @@ class FamilySam(nn.Module):
         mean: tuple[float, float, float],
         std: tuple[float, float, float],
     ) -> None:
-        super().__init__()
+        nn.Module.__init__(self)  # Sam's own would make the buffers on the device "meta"
         self.image_encoder = image_encoder
         self.prompt_encoder = prompt_encoder
         self.mask_decoder = mask_decoder
         for name, values in (("pixel_mean", mean), ("pixel_std", std)):
             _set_buffer(self, name, [255 * v for v in values])
 
-    @property
-    def device(self) -> torch.device:
-        """Where it computes."""
-        return self.pixel_mean.device
+    def preprocess(self, x: Tensor) -> Tensor:
+        """Refused: this is what `SamPredictor` and `Sam.forward` begin with."""
+        raise InputError(
+            f"SamPredictor cannot use {type(self).__name__}, which needs more of the picture than "
+            "it hands on. Use samlab.segment_points, segment_boxes or segment_masks."
+        )
 
     def run_encoder(self, pixels: Tensor, dtype: torch.dtype) -> tuple[Tensor, ...]:
         """Encode normalised pictures (B, 3, S, S), with large products in `dtype`.

@@ -20,7 +20,10 @@ class Predictions(Protocol):
         answer: int64 (P, M) or None; equal numbers mean equal logits.
     """
 
-    iou: Tensor
+    @property
+    def iou(self) -> Tensor:
+        """See above."""
+
     answer: Tensor | None
 
     def logits(self, index: Tensor) -> Tensor:

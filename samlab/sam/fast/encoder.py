@@ -34,7 +34,8 @@ from torch.nn import functional as F
 from torchvision.transforms.functional import InterpolationMode, resize, to_pil_image
 from torchvision.transforms.v2.functional import resize as resize_tensor
 
-from samlab.errors import SamlabWarning
+from samlab.errors import CheckpointError, SamlabWarning
+from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
 from samlab.sam.device import pick_dtype
 from samlab.sam.fast.upsample import Frame
@@ -104,6 +105,7 @@ class ImageEmbedding:
         return np.asarray(points, dtype=np.float64) * np.array(self.scale[::-1])
 
 
+@checked_arguments
 def encode(
     image: ImageLike,
     sam: Sam,
@@ -198,7 +200,7 @@ def _encoded(x: Tensor, sam: Sam, dtype: torch.dtype, compile: bool) -> tuple[Te
     own = getattr(sam, "run_encoder", None)
     if own is None and not isinstance(encoder, ImageEncoderViT):
         weight = next((p for p in encoder.parameters() if p.is_floating_point()), x)
-        return (encoder(x.to(weight.dtype)).float(),)
+        return _checked_features((encoder(x.to(weight.dtype)).float(),))
 
     def walk(dtype: torch.dtype) -> tuple[Tensor, ...]:
         if own is not None:
@@ -207,7 +209,7 @@ def _encoded(x: Tensor, sam: Sam, dtype: torch.dtype, compile: bool) -> tuple[Te
         return ((_compiled() if compile else vit_features)(encoder, x, dtype),)
 
     features = walk(dtype)
-    if dtype != torch.float32 and not all(bool(torch.isfinite(part).all()) for part in features):
+    if dtype != torch.float32 and not _finite(features):
         warnings.warn(
             f"The image encoder gave NaN or infinity in {dtype}; encoding again in float32. "
             "Pass dtype='float32' to do so at once.",
@@ -215,6 +217,20 @@ def _encoded(x: Tensor, sam: Sam, dtype: torch.dtype, compile: bool) -> tuple[Te
             stacklevel=4,
         )
         features = walk(torch.float32)
+    return _checked_features(features)
+
+
+def _finite(features: tuple[Tensor, ...]) -> bool:
+    return all(bool(torch.isfinite(part).all()) for part in features)
+
+
+def _checked_features(features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """NaN here would become a picture in which nothing is found."""
+    if not _finite(features):
+        raise CheckpointError(
+            "The image encoder answers with NaN or infinity, so that nothing can be segmented. Its "
+            "weights are damaged; load the model again, from an earlier checkpoint."
+        )
     return features
 
 

@@ -8,10 +8,11 @@ image encoder. Its logits are added to those of SAM's own masks.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from segment_anything.modeling.mask_decoder import MLP
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from samlab.sam.fast.answers import Predictions, Rearranged, Upscale
@@ -54,7 +55,7 @@ class _HqUpscaling:
     """
 
     plain: Upscaling
-    refine: nn.Sequential
+    refine: Any  # nn.Sequential of a convolution, a norm, an activation, a convolution
     details: Tensor
     grid: tuple[int, int]
 
@@ -74,5 +75,5 @@ class _HqUpscaling:
         return torch.stack(out)
 
 
-def _conv(layer: nn.Conv2d, x: Tensor) -> Tensor:
+def _conv(layer: Any, x: Tensor) -> Tensor:
     return F.conv2d(x, layer.weight.to(x.dtype), layer.bias.to(x.dtype), padding=layer.padding)

@@ -49,13 +49,12 @@ class ReopenedDecoder(PromptDecoder):
     ) -> Predictions:
         check_prompts(self._embedding, point_coords, point_labels, boxes, mask_input)
         dense = self._prompts.mask_downscaling(mask_input.float())
-        given = (point_coords, point_labels, boxes)
-        return Joined(
-            [
-                type(self)(self._sam, self._embedding, dtype=self.dtype, dense=dense[i])._answers(
-                    self._tokens(*(None if x is None else x[i : i + 1] for x in given), 1),
-                    multimask_output,
-                )
-                for i in range(len(dense))
-            ]
-        )
+        parts = []
+        for i, own in enumerate(dense):
+            points, labels, box = (
+                None if given is None else given[i : i + 1]
+                for given in (point_coords, point_labels, boxes)
+            )
+            opened = type(self)(self._sam, self._embedding, dtype=self.dtype, dense=own)
+            parts.append(opened._answers(self._tokens(points, labels, box, 1), multimask_output))
+        return Joined(parts)

@@ -13,8 +13,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
+
+from samlab.files import compiled
 
 _ALL_SET = np.uint64(0x0101010101010101)
 _NONE_SET = np.uint64(0)
@@ -32,14 +34,14 @@ def _multiply_add(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
 _fma: Any = intrinsic(_multiply_add)
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _lerp_at(source, low, high, weight_low, weight_high, start, stop, out):  # type: ignore[no-untyped-def]
     """out[i] = source between the indices low[i] and high[i], for start <= i < stop."""
     for i in range(start, stop):
         out[i] = _fma(source[low[i]], weight_low[i], source[high[i]] * weight_high[i])
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _lerp_fourfold(source, weight_low, weight_high, start, stop, out):  # type: ignore[no-untyped-def]
     """The same where four results lie between neighbours, as from 256 to 1024; no look-ups.
 
@@ -57,13 +59,13 @@ def _lerp_fourfold(source, weight_low, weight_high, start, stop, out):  # type: 
         out[4 * i + 5] = _fma(a, a3, b * b3)
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _lerp_columns(a, b, weight_a, weight_b, start, stop, out):  # type: ignore[no-untyped-def]
     for i in range(start, stop):
         out[i] = _fma(a[i], weight_a, b[i] * weight_b)
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _enlarged_column(low, xs, ys, fourfold, x, low_y0, low_y1, y0, y1, source, out):  # type: ignore[no-untyped-def]
     """Column x of the resized input, for y0 <= y < y1; `source` is scratch of one column of low."""
     xa, xb, wxa, wxb = xs
@@ -76,7 +78,7 @@ def _enlarged_column(low, xs, ys, fourfold, x, low_y0, low_y1, y0, y1, source, o
         _lerp_at(source, ya, yb, wya, wyb, y0, y1, out)
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _first_at_least(values, limit):  # type: ignore[no-untyped-def]
     i = 0
     while i < len(values) and values[i] < limit:
@@ -84,7 +86,7 @@ def _first_at_least(values, limit):  # type: ignore[no-untyped-def]
     return i
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _first_above(values, limit):  # type: ignore[no-untyped-def]
     i = 0
     while i < len(values) and values[i] <= limit:
@@ -92,7 +94,7 @@ def _first_above(values, limit):  # type: ignore[no-untyped-def]
     return i
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _extent(low, limit):  # type: ignore[no-untyped-def]
     """Half-open ranges of columns and rows of low (x, y) with a value above the limit."""
     columns, rows = low.shape
@@ -110,7 +112,7 @@ def _extent(low, limit):  # type: ignore[no-untyped-def]
     return x0, x1, y0, y1
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _classify(values, below, level, above, bits, any_row):  # type: ignore[no-untyped-def]
     """Count values above each level; set bits, and any_row, where they are above the middle one."""
     n_below, n_level, n_above = np.int32(0), np.int32(0), np.int32(0)
@@ -126,7 +128,7 @@ def _classify(values, below, level, above, bits, any_row):  # type: ignore[no-un
     return n_below, n_level, n_above
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _room(positions, needed):  # type: ignore[no-untyped-def]
     """The same positions with room for at least so many."""
     if needed <= len(positions):
@@ -136,7 +138,7 @@ def _room(positions, needed):  # type: ignore[no-untyped-def]
     return grown
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _changes(bits, words, length, previous, start, positions, size):  # type: ignore[no-untyped-def]
     """Note where the bits of one column change; eight equal pixels are skipped at a time.
 
@@ -155,7 +157,7 @@ def _changes(bits, words, length, previous, start, positions, size):  # type: ig
     return size, last != 0
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def trace(low, xs, ys, out_xs, out_ys, fourfold, resized, offset, full, levels):  # type: ignore[no-untyped-def]
     """Measure and encode one mask.
 
@@ -273,7 +275,7 @@ def trace(low, xs, ys, out_xs, out_ys, fourfold, resized, offset, full, levels):
     return counts, box, positions[:size].copy()
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def compress(runs):  # type: ignore[no-untyped-def]
     """COCO's text form of run lengths (maskApi.c, rleToString): uint8 characters."""
     out = np.empty(8 * len(runs) + 8, np.uint8)

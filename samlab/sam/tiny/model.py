@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from samlab.errors import CheckpointError, InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.sam.tiny.decoder import TreeDecoder, TreePredictions
 from samlab.sam.tiny.net import (
     EMBEDDING_DIM,
@@ -135,6 +136,7 @@ def _padding(channels: int, device: torch.device) -> Tensor:
     return blank + pack(semantic.to(device), boundary.to(device), affinity.to(device), lab)
 
 
+@checked_arguments
 def read_maps(embedding: Tensor) -> Maps:
     """The maps in an embedding (1, 256, h, w), cut to the cells that hold the picture."""
     semantic, boundary, affinity, lab = unpack(embedding.detach().float().cpu())

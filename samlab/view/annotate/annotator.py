@@ -14,6 +14,7 @@ import traitlets
 
 from samlab import masks
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.formats.gather import WriteReport
 from samlab.formats.registry import export
 from samlab.segments import Segments
@@ -379,6 +380,7 @@ class Annotator(BaseWidget):
         return f"Annotator({done} of {len(queue)} pictures done, {kept} masks kept)"
 
 
+@checked_arguments
 def annotate(
     pictures: str | Path | Iterable[str | Path],
     *,

@@ -13,6 +13,8 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
+from filelock import FileLock
+
 from samlab.errors import InputError
 from samlab.view.annotate.replay import VERSION, line_of, replayed
 from samlab.view.annotate.state import Act, Annotations, Change
@@ -81,7 +83,8 @@ class Journal:
 
     def _append(self, act: Act) -> None:
         line = line_of(act)
-        with self.path.open("ab", buffering=0) as file:
+        # Two annotators that look at the size in one moment would both write.
+        with FileLock(f"{self.path}.lock", timeout=10), self.path.open("ab", buffering=0) as file:
             if file.tell() != self._size:
                 raise InputError(
                     f"'{self.path}' was changed by another annotator, and the last act was not "

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from samlab.errors import FormatError, SamlabError
+from samlab.errors import FormatError
 from samlab.view.annotate.state import Act, Annotations, lost_name
 
 VERSION = 1
@@ -106,12 +106,13 @@ def _read(part: bytes) -> Act | None:
     """An act, or None where this is none or its checksum is not right."""
     try:
         act, _ = json.JSONDecoder().raw_decode(part.decode("utf-8"))
-    except ValueError:
+        if not isinstance(act, dict) or not isinstance(act.get("act"), str):
+            return None
+        crc = act.pop("crc", None)
+        text = _json(act).encode()  # no Infinity, no NaN, nothing nested without end
+    except (ValueError, RecursionError):
         return None
-    if not isinstance(act, dict) or not isinstance(act.get("act"), str):
-        return None
-    crc = act.pop("crc", None)
-    return None if crc is not None and crc != zlib.crc32(_json(act).encode()) else act
+    return None if crc is not None and crc != zlib.crc32(text) else act
 
 
 def _take(state: Annotations, act: Act, number: int, damage: Damage) -> None:
@@ -121,7 +122,7 @@ def _take(state: Annotations, act: Act, number: int, damage: Damage) -> None:
         act = _fitting(state, act, damage) if damage.lines else act
         # Without a mask left to change, an act is still one that can be undone.
         state.apply(act)
-    except (ValueError, KeyError, TypeError, AttributeError, SamlabError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         damage.unfit.append((number, str(error)))
 
 
@@ -161,7 +162,7 @@ def _image_in(part: bytes) -> list[str]:
     found = re.search(rb'"image":("(?:[^"\\]|\\.)*")', part)
     try:
         return [str(json.loads(found[1]))] if found else []
-    except ValueError:
+    except (ValueError, RecursionError):
         return []
 
 

@@ -276,7 +276,12 @@ class Annotations:
             size=(int(height), int(width)),
             point=(float(point[0]), float(point[1])) if point else None,
         )
-        return self._checked(Mask(**values))
+        mask = self._checked(Mask(**values))
+        masks.checked([mask.rle])
+        if mask.vector is not None:
+            _vector(mask.vector)
+        _column([mask.iou, mask.stability, mask.sure])
+        return mask
 
     def _checked(self, mask: Mask) -> Mask:
         if not -1 <= mask.label < len(self.classes):

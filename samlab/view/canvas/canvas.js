@@ -4,7 +4,8 @@ import { iconButton, make } from "../widget/dom.js";
 import { liveCanvas, tooltip } from "../widget/layer.js";
 import { fitCamera, zoomCamera } from "./camera.js";
 import { listenToKeys } from "./keyboard.js";
-import { createPainter, drawPicture } from "./painting.js";
+import { createPainter } from "./painting.js";
+import { drawPicture, loadPicture } from "./picture.js";
 import { listenToPointer } from "./pointer.js";
 
 /** @import { Scene } from "../widget/types.d.ts" */
@@ -18,12 +19,12 @@ import { listenToPointer } from "./pointer.js";
  */
 export function createCanvas(host, scene, hooks) {
   const stage = createStage(host, Boolean(hooks.marks));
-  const state = firstState(scene);
+  const state = firstState(scene, !hooks.marks);
   /** @type {Camera} */
   const camera = { scale: 1, x: 0, y: 0, fitted: true };
   const painter = createPainter(state, camera);
   const base = liveCanvas(stage, "sl-picture", (context, width, height) =>
-    drawPicture(context, [width, height], state, camera, picture.bitmap()));
+    drawPicture(context, [width, height], state, camera, picture));
   const view = liveCanvas(stage, "sl-overlay", (context, width, height) => {
     painter.drawOverlay(context, [width, height]);
     stage.dispatchEvent(new CustomEvent("samlab-painted", { bubbles: true }));
@@ -59,8 +60,9 @@ export function createCanvas(host, scene, hooks) {
     iconButton("minus", "Zoom out (-)", () => control.zoom(1 / 1.5)),
     iconButton("fit", "Fit the picture (0)", control.fit)));
   return {
-    stage, redraw: view.schedule, setHover: control.setHover, ...setters(control, painter),
+    stage, redraw: view.schedule, setHover: control.setHover, ...setters(control, painter, base.schedule),
     seen: painter.seen, outlineOf: painter.outlineOf, picture: picture.bitmap,
+    greyPicture: picture.grey,
     whenReady: picture.whenReady,
     setStyle(style) {
       Object.assign(state, style);
@@ -79,9 +81,10 @@ export function createCanvas(host, scene, hooks) {
  * What changes the segments that are shown.
  * @param {CanvasControl} control
  * @param {ReturnType<typeof createPainter>} painter
+ * @param {() => void} redrawPicture
  * @returns {Pick<Canvas, "setColours" | "setSelected" | "setVisible" | "setScene">}
  */
-function setters({ state, redraw }, painter) {
+function setters({ state, redraw }, painter, redrawPicture) {
   return {
     setColours(colours, faint = []) {
       Object.assign(state, { colours, faint });
@@ -95,12 +98,14 @@ function setters({ state, redraw }, painter) {
       if (visible.every((value, i) => value === state.visible[i])) return;
       state.visible = visible;
       painter.visibleChanged();
+      if (!state.greyed) redrawPicture();
       redraw();
     },
     setScene(next) {
       Object.assign(state, { scene: next, visible: new Array(next.n).fill(true), colours: [],
         faint: [], selected: new Set(), hovered: -1 });
       painter.sceneChanged();
+      if (!state.greyed) redrawPicture();
       redraw();
     },
   };
@@ -121,32 +126,11 @@ function createStage(host, marks) {
 
 /**
  * @param {Scene} scene
+ * @param {boolean} greyed
  * @returns {CanvasState}
  */
-function firstState(scene) {
+function firstState(scene, greyed) {
   return { scene, visible: new Array(scene.n).fill(true), colours: [], faint: [],
-    selected: new Set(), hovered: -1, opacity: 0.5, outline: false, box: null, cursor: null,
-    extra: null, under: null, bare: false, equal: false };
-}
-
-/**
- * @param {Scene} scene
- * @param {() => void} onready
- */
-function loadPicture(scene, onready) {
-  /** @type {ImageBitmap | null} */
-  let bitmap = null;
-  const waiting = [onready];
-  createImageBitmap(new Blob([scene.picture], { type: scene.mime })).then((decoded) => {
-    bitmap = decoded;
-    waiting.forEach((ready) => ready());
-  });
-  return {
-    bitmap: () => bitmap,
-    /** @param {() => void} ready */
-    whenReady(ready) {
-      if (bitmap) ready();
-      else waiting.push(ready);
-    },
-  };
+    selected: new Set(), hovered: -1, opacity: 0.55, outline: false, box: null, cursor: null,
+    extra: null, under: null, bare: false, equal: false, greyed };
 }

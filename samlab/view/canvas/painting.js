@@ -1,4 +1,4 @@
-// What the canvas paints: the picture, the segments' colours, outlines, crosshair and box.
+// What the canvas paints over the picture: the segments' colours, outlines, crosshair and box.
 
 import { fillTable, paintIndex, repaint, viewIndex } from "./raster.js";
 import { fitCamera, toStage } from "./camera.js";
@@ -91,23 +91,6 @@ export function createPainter(state, camera) {
       if (state.box) drawBox(context, state.box);
     },
   };
-}
-
-/**
- * @param {CanvasRenderingContext2D} context
- * @param {Size} size
- * @param {CanvasState} state
- * @param {Camera} camera
- * @param {ImageBitmap | null} picture null while it is not decoded.
- */
-export function drawPicture(context, size, state, camera, picture) {
-  const { scene } = state;
-  if (camera.fitted) fitCamera(camera, scene, size);
-  if (!picture) return;
-  context.imageSmoothingEnabled = camera.scale < 3;
-  context.drawImage(picture, camera.x, camera.y, scene.width * camera.scale,
-    scene.height * camera.scale);
-  state.under?.(context, camera);
 }
 
 /**

@@ -33,6 +33,9 @@ export interface CanvasState {
   bare: boolean;
   /** What is not selected keeps its strength. */
   equal: boolean;
+  /** Colours lie on a grey picture; else, where a person marks what they see, it is grey below the
+   * segments only. */
+  greyed: boolean;
 }
 
 /** What the widget around the canvas answers; what it leaves out does not happen. */
@@ -83,6 +86,8 @@ export interface Canvas {
   setScene(scene: Scene): void;
   setStyle(style: Partial<Pick<CanvasState, "opacity" | "outline" | "extra" | "under" | "bare">>): void;
   picture(): ImageBitmap | null;
+  /** The picture without its colours. */
+  greyPicture(): OffscreenCanvas | null;
   outlineOf(id: number): Path2D;
   /** Call back when the picture can be drawn. */
   whenReady(ready: () => void): void;

@@ -4,7 +4,7 @@ import { targetOf } from "../widget/dom.js";
 import { createBanner, createRoot } from "../widget/frame.js";
 import { listen } from "../widget/model.js";
 import { followTheme } from "../widget/theme.js";
-import { createActions } from "./actions.js";
+import { createActions } from "./page/actions.js";
 import { createPage } from "./page/page.js";
 import { ExplorerState } from "./state.js";
 import { readSweep } from "./sweep.js";

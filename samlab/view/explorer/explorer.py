@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, ClassVar, Literal
 
@@ -11,11 +11,13 @@ import numpy as np
 import traitlets
 
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
 from samlab.latent.cluster import auto_min_samples
 from samlab.latent.embed import ColourTexture, Embedder, PatchFeatures, embed, pool
 from samlab.latent.projection import project
 from samlab.segments import Segments
+from samlab.view.explorer.edits import edit_lines, with_pins
 from samlab.view.explorer.map_points import checked_points, principal_axes, umap_later
 from samlab.view.explorer.tuning import Settings, Tuning, vectors_for
 from samlab.view.overlay import overlay, still_scale
@@ -148,7 +150,18 @@ class Explorer(BaseWidget):
 
     @eps.setter
     def eps(self, value: float) -> None:
-        self.state = self._state_at(float(value), self.state["records"])
+        self.state = self._state_at(float(value), self.state["records"], self.edits)
+
+    @property
+    def edits(self) -> dict[int, int]:
+        """Class by segment of what was edited by hand: it stays there whatever eps is."""
+        return {int(i): int(label) for i, label in self.state["pins"]}
+
+    def let_go(self) -> None:
+        """Segments edited by hand go where the clustering has them."""
+        now = self.state
+        hidden = {"hidden": now["hidden"]}
+        self.state = _state(self._base, now["step"], now["value"], now["records"]) | hidden
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -179,15 +192,21 @@ class Explorer(BaseWidget):
         self.selected = sorted({int(i) for i in chosen})
 
     def code(self) -> str:
-        """Python that clusters the segments with the settings shown."""
+        """Python that clusters the segments with the settings shown, and makes the edits again."""
         prefix = self._prefixes().get(self._tuning.settings.embedding, "")
-        return _filled(prefix + _CODE, self._written_settings())
+        code = _filled(prefix + _CODE, self._written_settings())
+        return code + edit_lines(self.labels, self.edits, self.class_names)
 
     def parameters(self) -> str:
         """The settings as lines of a papermill parameters cell."""
         return _filled(_CELL, self._written_settings())
 
     # -- inside ---------------------------------------------------------------------------------
+
+    @property
+    def _base(self) -> np.ndarray:
+        """The classes without what a person did, int64 (N,)."""
+        return np.array(self.state["base"], np.int64)
 
     def _written_settings(self) -> dict[str, Any]:
         return {**self.settings, "eps": "auto" if self.eps is None else self.eps}
@@ -198,16 +217,16 @@ class Explorer(BaseWidget):
             self.eps = content["value"]
         elif kind == "recluster":
             settings = self._tuning.settings.changed(content["settings"])
-            tuning = self._tune(settings, self.labels)
+            tuning = self._tune(settings, self._base)
             self._take_up(tuning)
-            records = self.state["records"]
+            records, edits = self.state["records"], self.edits
             with self.hold_sync():
                 self.sweep = tuning.payload()
-                self.state = self._state_at(tuning.suggested, records)
+                self.state = self._state_at(tuning.suggested, records, edits)
         elif kind == "settings":  # after an undo in the page, which has the labels already
             settings = self._tuning.settings.changed(content["settings"])
             if settings != self._tuning.settings:
-                self._take_up(self._tune(settings, self.labels))
+                self._take_up(self._tune(settings, self._base))
                 self.sweep = self._tuning.payload()
 
     def _tune(self, settings: Settings, reference: np.ndarray | None) -> Tuning:
@@ -268,10 +287,15 @@ class Explorer(BaseWidget):
             self._thread.join()  # a written file has the final map
         return super()._state()
 
-    def _state_at(self, eps: float | None, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    def _state_at(
+        self,
+        eps: float | None,
+        records: Sequence[dict[str, Any]],
+        edits: Mapping[int, int] | None = None,
+    ) -> dict[str, Any]:
         if eps is None:
-            return _state(np.full(len(self._segments), -1), 0, None, records)
-        return _state(self._tuning.at(eps), self._tuning.step(eps), float(eps), records)
+            return _state(np.full(len(self._segments), -1), 0, None, records, edits)
+        return _state(self._tuning.at(eps), self._tuning.step(eps), float(eps), records, edits)
 
     def _prefixes(self) -> dict[str, str]:
         """What makes vectors that the segments do not come with: Python by the vectors' name."""
@@ -283,12 +307,13 @@ class Explorer(BaseWidget):
 
     def _height(self) -> int:
         height, width = self._pixels.shape[:2]
-        return 490 + int(min(560, 530 * height / width))
+        return 610 + int(min(560, 530 * height / width))
 
     def __repr__(self) -> str:
         return f"Explorer({self.segments!r}, eps={self.eps})"
 
 
+@checked_arguments
 def explore(
     segments: Segments,
     image: ImageLike,
@@ -349,20 +374,26 @@ def explore(
 
 
 def _state(
-    labels: np.ndarray, step: int, value: float | None, records: Sequence[dict[str, Any]]
+    base: np.ndarray,
+    step: int,
+    value: float | None,
+    records: Sequence[dict[str, Any]],
+    edits: Mapping[int, int] | None = None,
 ) -> dict[str, Any]:
-    """The state trait; its keys are in the order of `toKernel` in explorer.js."""
-    listed = np.asarray(labels).tolist()
+    """The state trait; its keys are in the order of `packed` in packing.js."""
+    pins = dict(sorted((edits or {}).items()))
+    labels = with_pins(base, pins)
     names = {}
     for record in records:
-        now = set(np.flatnonzero(np.asarray(labels) == record["label"]).tolist())
+        now = set(np.flatnonzero(labels == record["label"]).tolist())
         then = set(record["members"])
         # The rule of `namesFor` in labels.js.
         if now and 2 * len(now & then) >= min(len(now), len(then)):
             names[str(record["label"])] = record["name"]
     return {
-        "labels": listed, "step": step, "value": value, "records": list(records), "hidden": [],
-        "edited": False, "names": names,
+        "labels": labels.tolist(), "step": step, "value": value, "records": list(records),
+        "hidden": [], "base": np.asarray(base).tolist(),
+        "pins": [[i, label] for i, label in pins.items()], "names": names,
     }  # fmt: skip
 
 

@@ -6,7 +6,9 @@
 
 import { toggled } from "../widget/scene.js";
 import { className } from "../widget/text.js";
+import { pinnedToo, touchedBy, withPins } from "./edits.js";
 import { membersOf, namesFor, rename } from "./labels.js";
+import { opened, packed } from "./packing.js";
 import { splitStep, sweepLabels } from "./sweep.js";
 
 /** @import { ClassNames } from "../widget/types.d.ts" */
@@ -48,8 +50,7 @@ export class ExplorerState {
 
   /** For the kernel. */
   packed() {
-    const { labels, step, value, records, hidden, edited } = this.now;
-    return { labels, step, value, records, hidden: [...hidden], edited, names: this.names };
+    return packed(this.now, this.names);
   }
 
   /** @param {number} label */
@@ -78,22 +79,30 @@ export class ExplorerState {
   }
 
   /**
+   * Classes changed by hand. What that touches stays there, wherever the slider goes.
    * @param {number[]} labels
    * @param {boolean} [undoable]
+   * @param {number[]} [ids] What is touched, where it is more than what changes.
    */
-  edit(labels, undoable = true) {
-    this.change({ labels, edited: true }, undoable);
+  edit(labels, undoable = true, ids = touchedBy(this.now.labels, labels)) {
+    this.change({ labels, pins: pinnedToo(this.now.pins, ids, labels) }, undoable);
+  }
+
+  /** Segments put somewhere by hand go where the clustering has them. */
+  letGo() {
+    this.change({ labels: this.now.base, pins: new Map() });
   }
 
   /**
-   * The classes at a step of the slider.
+   * The classes at a step of the slider, but for what is pinned.
    * @param {number} step
    * @returns {boolean} Whether that changes anything.
    */
   slide(step) {
-    if (step === this.now.step && !this.now.edited) return false;
-    this.change({ labels: sweepLabels(this.sweep, step), step, value: this.sweep.values[step],
-      edited: false }, !this.sliding);
+    if (step === this.now.step) return false;
+    const base = sweepLabels(this.sweep, step);
+    this.change({ labels: withPins(base, this.now.pins), base, step,
+      value: this.sweep.values[step] }, !this.sliding);
     this.sliding = true;
     return true;
   }
@@ -187,12 +196,4 @@ export class ExplorerState {
     const from = this.now.step < 0 ? this.sweep.values.length - 1 : this.now.step;
     return splitStep(this.now.labels, classes, this.sweep, from);
   }
-}
-
-/**
- * @param {PackedClustering} packed
- * @returns {Clustering}
- */
-function opened({ labels, step, value, records, hidden, edited }) {
-  return { labels: Array.from(labels), step, value, records, hidden: new Set(hidden), edited };
 }

@@ -1,6 +1,6 @@
 // What the explorer says about its state: the line above the slider, and the rows of the table.
 
-import { counted, percent } from "../widget/text.js";
+import { counted } from "../widget/text.js";
 
 /** @import { Palette } from "../widget/types.d.ts" */
 /** @import { ClassRow } from "./types.d.ts" */
@@ -11,16 +11,17 @@ export function summaryText({ now, sweep, members }) {
   const n = now.labels.length;
   const noise = members.get(-1)?.length ?? 0;
   const classes = members.size - Number(noise > 0);
-  const score = now.edited || now.step < 0 ? null : sweep.silhouette[now.step];
-  const origin = now.edited ? " · edited" :
+  const edited = now.pins.size > 0;
+  const score = edited || now.step < 0 ? null : sweep.silhouette[now.step];
+  const origin = edited ? " · edited" :
     now.value === null && classes > 0 ? " · as given, by no eps" : "";
-  return `${counted(classes, "class", "classes")} · ${noise} noise ` +
-    `(${percent(noise / Math.max(1, n))})` +
+  return `${counted(classes, "class", "classes")} · ${noise} of ${n} unassigned` +
     (score === null || score === undefined ? "" : ` · silhouette ${score.toFixed(2)}`) + origin;
 }
 
 /**
- * One row per class, the largest first, noise last.
+ * One row per class, by the area it covers; last what is unassigned, with the whole rest of the
+ * picture.
  * @param {ExplorerState} state
  * @param {Palette} palette
  * @param {ArrayLike<number>} seen Pixels of each segment that are not covered by another.
@@ -34,8 +35,10 @@ export function classRows(state, palette, seen, pixels) {
     hidden: state.now.hidden.has(label),
     selected: ids.filter((id) => state.selected.has(id)).length / ids.length,
   }));
+  const assigned = rows.reduce((sum, row) => sum + (row.label < 0 ? 0 : row.share), 0);
+  for (const row of rows) if (row.label < 0) row.share = 1 - assigned;
   const widest = Math.max(1e-9, ...rows.map((row) => row.share));
   for (const row of rows) row.bar = row.share / widest;
-  return rows.sort((a, b) => Number(a.label < 0) - Number(b.label < 0) || b.count - a.count ||
+  return rows.sort((a, b) => Number(a.label < 0) - Number(b.label < 0) || b.share - a.share ||
     a.label - b.label);
 }

@@ -43,15 +43,37 @@ export interface Clustering {
   records: NameRecord[];
   /** Labels of classes that are not shown. */
   hidden: Set<number>;
-  /** Changed by hand since the last clustering. */
-  edited: boolean;
+  /** Classes of the clustering alone, without what a person did. */
+  base: number[];
+  /** What a person put where. */
+  pins: Pins;
 }
 
+/** Class by segment. */
+export type Pins = Map<number, number>;
+
 /** The same as it travels to the kernel and back. */
-export type PackedClustering = Omit<Clustering, "hidden"> & {
+export type PackedClustering = Omit<Clustering, "hidden" | "pins"> & {
   hidden: number[];
+  pins: [number, number][];
   names: ClassNames;
 };
+
+/** A clustering of the class ladder. */
+export interface Rung {
+  /** The first and the last step of the slider with these classes, and one between. */
+  first: number;
+  last: number;
+  step: number;
+  /** How many. */
+  classes: number;
+  /** Share of the picture, 0 to 1. */
+  unassigned: number;
+  /** One class has all segments. */
+  all: boolean;
+  /** Logarithm of the largest eps over the smallest. */
+  width: number;
+}
 
 /** A row of the class table. */
 export interface ClassRow {

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
 from samlab.view.overlay import heat_overlay
 from samlab.view.plots.figure import (
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from samlab.sam.fast import ImageEmbedding
 
 
+@checked_arguments
 def plot_maps(
     maps: np.ndarray,
     image: ImageLike,
@@ -96,6 +98,7 @@ def valid_part(values: np.ndarray, features: ImageEmbedding) -> np.ndarray:
     return values[:rows, :columns]
 
 
+@checked_arguments
 def plot_matrix(
     values: np.ndarray, names: Sequence[str], *, title: str = "", others: Sequence[str] = ()
 ) -> Figure:
@@ -132,6 +135,7 @@ def plot_matrix(
     return figure
 
 
+@checked_arguments
 def plot_costs(
     parts: Mapping[str, Mapping[str, float]], *, unit: str = "s", title: str = "Where the time goes"
 ) -> Figure:

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from samlab.errors.arguments import checked_arguments
 from samlab.images import read_image
 from samlab.view.plots.figure import INK, MUTED, NotebookFigure, figure_style, heading, plain
 
@@ -40,6 +41,7 @@ _WAYS = {
 }
 
 
+@checked_arguments
 def plot_bank_ways() -> Figure:
     """The two ways from labelled boxes to classes, as flow charts."""
     with figure_style():
@@ -57,6 +59,7 @@ def plot_bank_ways() -> Figure:
     return figure
 
 
+@checked_arguments
 def plot_boxes(images: Iterable[LabelledImage], limit: int = 3) -> Figure:
     """The first labelled pictures with their boxes and class names."""
     shown = list(islice(images, limit))
@@ -71,6 +74,7 @@ def plot_boxes(images: Iterable[LabelledImage], limit: int = 3) -> Figure:
     return figure
 
 
+@checked_arguments
 def plot_confusion(evaluation: Evaluation) -> Figure:
     """How often each class was answered as which; each row, a true class, adds up to one.
 
@@ -97,6 +101,7 @@ def plot_confusion(evaluation: Evaluation) -> Figure:
     return figure
 
 
+@checked_arguments
 def plot_doubtful(
     evaluation: Evaluation, segments: Segments, images: Iterable[LabelledImage], limit: int = 5
 ) -> Figure:
@@ -124,6 +129,7 @@ def plot_doubtful(
     return figure
 
 
+@checked_arguments
 def plot_coverage(evaluation: Evaluation) -> Figure:
     """Errors among the answers against the share that is answered, as `unknown_below` moves."""
     curve = evaluation.coverage

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from samlab import masks
+from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
 from samlab.palette import hex_color
 from samlab.segments import Segments
@@ -30,6 +31,7 @@ _HOVER = (
 _MAX_SIDE = 1400
 
 
+@checked_arguments
 def interactive_projection(
     segments: Segments, image: ImageLike | None = None, points: np.ndarray | None = None
 ) -> Figure:

@@ -10,7 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from samlab.errors import InputError, counted
+from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
+from samlab.latent.embed import PatchFeatures
 from samlab.palette import class_colors, hex_color
 from samlab.segments import Segments
 from samlab.view.plots.figure import (
@@ -29,9 +31,9 @@ from samlab.view.plots.figure import (
 
 if TYPE_CHECKING:
     from samlab.latent.cluster import Clustering, Sweep
-    from samlab.latent.embed import PatchFeatures
 
 
+@checked_arguments
 def plot_embedding(features: PatchFeatures, image: ImageLike) -> Figure:
     """The picture beside its patch features, whose three main directions are drawn as red, green
     and blue: patches of similar colour have similar features. Padding is left out.
@@ -77,6 +79,7 @@ def _main_directions(vectors: np.ndarray) -> np.ndarray:
     return np.clip((values - low) / np.maximum(high - low, 1e-9), 0, 1)
 
 
+@checked_arguments
 def plot_k_distances(clustering: Clustering, *, ax: Axes | None = None) -> Figure:
     """Each segment's distance to its k-th neighbour, sorted, with `eps` across it.
 
@@ -117,10 +120,11 @@ def plot_k_distances(clustering: Clustering, *, ax: Axes | None = None) -> Figur
     return figure
 
 
+@checked_arguments
 def plot_sweep(
     sweep: Sweep, *, eps: float | None = None, ax: Sequence[Axes] | None = None
 ) -> Figure:
-    """Number of classes and share of noise over `eps`, one above the other.
+    """Number of classes and share of unassigned segments over `eps`, one above the other.
 
     Args:
         sweep: Result of `samlab.sweep`.
@@ -136,10 +140,10 @@ def plot_sweep(
         else:
             upper, lower = ax
             figure = canvas(upper, (0, 0))[0]
-        heading(upper, "Classes and noise over eps")
+        heading(upper, "Classes and unassigned segments over eps")
         for axes, values, color, label in (
             (upper, sweep.n_clusters[order], hex_color(0), "classes"),
-            (lower, 100 * sweep.noise_fraction[order], MUTED, "noise, % of segments"),
+            (lower, 100 * sweep.noise_fraction[order], MUTED, "unassigned, % of segments"),
         ):
             axes.plot(radii, values, color=color, linewidth=2, marker="o", markersize=4.5,
                       markeredgecolor="white", markeredgewidth=0.8)  # fmt: skip
@@ -150,7 +154,7 @@ def plot_sweep(
             if eps is not None and np.isfinite(eps):
                 axes.axvline(eps, color=hex_color(3), linewidth=1.4, dashes=(5, 3))
         if eps is not None and np.isfinite(eps):
-            heading(upper, "Classes and noise over eps", f"eps = {eps:.3g}")
+            heading(upper, "Classes and unassigned segments over eps", f"eps = {eps:.3g}")
         lower.set_ylim(0, 102)
         upper.yaxis.get_major_locator().set_params(integer=True)
         lower.set_xlabel("eps")
@@ -165,6 +169,7 @@ def plot_sweep(
     return figure
 
 
+@checked_arguments
 def plot_projection(
     segments: Segments, points: np.ndarray | None = None, *, ax: Axes | None = None
 ) -> Figure:

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from samlab.errors import InputError, counted
+from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
 from samlab.palette import hex_color
 from samlab.segments import Segments
@@ -33,6 +34,7 @@ from samlab.view.plots.figure import (
 )
 
 
+@checked_arguments
 def plot_segments(
     segments: Segments, image: ImageLike, *, ax: Axes | None = None, title: str = "Segments"
 ) -> Figure:
@@ -53,6 +55,7 @@ def plot_segments(
     return figure
 
 
+@checked_arguments
 def plot_classes(
     segments: Segments,
     image: ImageLike,
@@ -61,18 +64,18 @@ def plot_classes(
     title: str = "Semantic classes",
     max_legend: int = 24,
 ) -> Figure:
-    """The semantic map over the picture, with a legend of class names and segment counts.
+    """The semantic map over the picture, with a legend of class names and their shares of it.
 
     Args:
         segments: N segments of this picture with `labels`; noise (-1) is grey.
         image: The picture.
         ax: Axes to draw into; a new figure by default.
         title: Text above it.
-        max_legend: The legend names this many classes, those with most segments.
+        max_legend: The legend names this many classes, by the area they cover.
     """
     pixels = read_image(image)
     painted = overlay(segments, pixels, by="class", scale=display_scale(pixels.shape))
-    classes, counts = _classes(segments)
+    classes, _ = _classes(segments)
     with figure_style():
         figure, ax = canvas(ax, figure_size(pixels.shape, extra=2.4))
         show_picture(ax, painted)
@@ -81,16 +84,22 @@ def plot_classes(
         heading(
             ax, plain(title, 80), f"{counted(n, 'class')} · {counted(len(segments), 'segment')}"
         )
-        order = np.argsort(-counts, kind="stable")
-        shown = np.sort(order[:max_legend])
-        names = [f"{plain(segments.class_name(int(classes[i])))}   {counts[i]}" for i in shown]
+        areas = _class_areas(segments)
+        size = pixels.shape[0] * pixels.shape[1]
+        shares = np.array([areas.get(label, 0) / size for label in classes.tolist()])
+        order = np.argsort(-shares, kind="stable")
+        shown = order[:max_legend]
+        names = [
+            f"{plain(segments.class_name(int(classes[i])))}   {_percent(shares[i])}" for i in shown
+        ]
         swatches = [_swatch(hex_color(int(classes[i]))) for i in shown]
         if n > max_legend:
-            rest = int(counts[order[max_legend:]].sum())
-            names.append(f"{n - max_legend} more classes   {rest}")
+            rest = float(shares[order[max_legend:]].sum())
+            names.append(f"{n - max_legend} more classes   {_percent(rest)}")
             swatches.append(_swatch("none"))
         if noise:
-            names.append(f"{plain(segments.class_name(-1))}   {noise}")
+            left = _percent(max(0.0, 1 - float(shares.sum())))
+            names.append(f"{plain(segments.class_name(-1))}   {left}")
             swatches.append(_swatch(hex_color(-1)))
         if names:
             ax.legend(
@@ -100,6 +109,7 @@ def plot_classes(
     return figure
 
 
+@checked_arguments
 def plot_class_panels(
     segments: Segments,
     image: ImageLike,
@@ -129,7 +139,7 @@ def plot_class_panels(
     if columns < 1:
         raise InputError(f"Expected at least one column, got {columns}.")
     if not chosen:
-        return _empty_figure("No classes: every segment is noise, or there is none.")
+        return _empty_figure("No classes: every segment is unassigned, or there is none.")
     columns = min(columns, len(chosen))
     rows = -(-len(chosen) // columns)
     wide, tall = figure_size(pixels.shape)
@@ -158,6 +168,7 @@ def plot_class_panels(
     return figure
 
 
+@checked_arguments
 def plot_heat_map(
     image: ImageLike,
     heat: np.ndarray,

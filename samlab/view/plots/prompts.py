@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
 from samlab.segments import Segments
 from samlab.view.plots.figure import (
@@ -33,6 +34,7 @@ _PAINT = np.array([0, 114, 178], np.float32)  # the first colour of the palette
 _FOREGROUND, _BACKGROUND, _BOX = "#30e89c", "#fc3c6c", "#f0e442"
 
 
+@checked_arguments
 def plot_prompt(
     segments: Segments,
     image: ImageLike,
@@ -82,6 +84,7 @@ def plot_prompt(
     return figure
 
 
+@checked_arguments
 def plot_stability(
     logits: np.ndarray, image: ImageLike, *, offset: float = 1.0, title: str = "Stability"
 ) -> Figure:
@@ -115,6 +118,7 @@ def plot_stability(
     return figure
 
 
+@checked_arguments
 def plot_funnel(
     proposals: Proposals,
     *,
@@ -158,6 +162,7 @@ def plot_funnel(
     return figure
 
 
+@checked_arguments
 def plot_suppression(
     proposals: Proposals,
     image: ImageLike,

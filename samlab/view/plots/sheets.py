@@ -11,11 +11,12 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 from scipy.ndimage import binary_erosion
 
+from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
 from samlab.segments import Segments
 from samlab.view.plots.figure import MUTED, NotebookFigure, figure_style, plain
 
-_LINE = (0, 114, 178)
+_LINE: tuple[int, ...] = (0, 114, 178)
 """Colour of the outline."""
 
 
@@ -38,7 +39,13 @@ class Strip:
     captions: Sequence[str] = ()
 
 
-def cut_square(segments: Segments, i: int, image: ImageLike, side: int = 128) -> np.ndarray:
+def cut_square(
+    segments: Segments,
+    i: int,
+    image: ImageLike,
+    side: int = 128,
+    line: tuple[int, ...] = _LINE,
+) -> np.ndarray:
     """A segment in a square of its picture: outlined and as it is, what is around it paler.
 
     Args:
@@ -46,6 +53,7 @@ def cut_square(segments: Segments, i: int, image: ImageLike, side: int = 128) ->
         i: Which.
         image: The picture.
         side: Of the square, pixels.
+        line: Colour of the outline, RGB.
 
     Returns:
         uint8 RGB (side, side, 3). The square is a fifth larger than the segment, moved inwards at
@@ -74,10 +82,11 @@ def cut_square(segments: Segments, i: int, image: ImageLike, side: int = 128) ->
     full[window] = mask * 255
     result = np.array(Image.fromarray(square).resize((side, side), Image.Resampling.LANCZOS))
     inner = np.asarray(Image.fromarray(full).resize((side, side))) >= 128
-    result[inner & ~binary_erosion(inner, border_value=1)] = _LINE
+    result[inner & ~binary_erosion(inner, border_value=1)] = line
     return result
 
 
+@checked_arguments
 def plot_sheet(strips: Sequence[Strip], *, columns: int = 8, title: str = "") -> Figure:
     """Rows of small pictures, each with a title on the left.
 

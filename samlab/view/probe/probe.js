@@ -116,7 +116,7 @@ function createProbePage(root, payload, scene, state, hooks) {
     const bare = scores !== null && mode === "patches";
     canvas.setColours(labels.map((label, id) =>
       (bySegment ? ramp(bySegment[id], segmentRange) : palette.rgb(label))));
-    canvas.setStyle({ opacity: bare ? 0 : bySegment ? 0.78 : 0.5, bare });
+    canvas.setStyle({ opacity: bare ? 0 : bySegment ? 0.78 : 0.55, bare });
     canvas.setSelected(new Set(above.length || query < 0 ? above : [query]), true);
     note.textContent = query < 0 ? "click a segment" : `segment ${query} · ${nameOf(query)}`;
     modes.show();

@@ -12,6 +12,7 @@ import traitlets
 from PIL import Image
 
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
 from samlab.latent.embed import PatchFeatures
 from samlab.latent.similarity import nearest, similar, similarity
@@ -21,7 +22,7 @@ from samlab.view.overlay import heat_overlay, overlay, still_scale
 from samlab.view.scene import scene
 from samlab.view.widget import BaseWidget, colors
 
-PicturesByName: TypeAlias = "Mapping[str, ImageLike] | Callable[[str], ImageLike]"
+PicturesByName: TypeAlias = Mapping[str, ImageLike] | Callable[[str], ImageLike]
 
 #: Side of a thumbnail, pixels, and how many fit on the sheet that is sent.
 THUMB = 64
@@ -151,6 +152,7 @@ class Probe(BaseWidget):
         return f"Probe({self._segments!r}, query={self.query}, threshold={self.threshold})"
 
 
+@checked_arguments
 def probe(
     segments: Segments,
     image: ImageLike,

@@ -13,6 +13,7 @@ import numpy as np
 import traitlets
 
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
 from samlab.segments import Segments
 from samlab.view.overlay import overlay, still_scale
@@ -272,6 +273,7 @@ class Prompter(BaseWidget):
         return f"Prompter({len(self.kept)} segments kept, {self.status})"
 
 
+@checked_arguments
 def prompt(
     image: ImageLike,
     sam: Sam | str | Path = "tiny",

@@ -8,7 +8,7 @@
  * @param {number} label
  */
 export function className(names, label) {
-  return names[label] ?? (label === -1 ? "noise" : `class ${label}`);
+  return names[label] ?? (label === -1 ? "unassigned" : `class ${label}`);
 }
 
 /**

@@ -14,8 +14,10 @@ from sklearn.metrics import adjusted_rand_score, homogeneity_score
 
 from samlab.errors import InputError
 from samlab.latent.cluster.blockwise import radius_graph
-from samlab.latent.cluster.clusters import cluster, distance_matrix, sweep
+from samlab.latent.cluster.clusters import cluster, sweep
+from samlab.latent.cluster.distances import distance_matrix
 from samlab.latent.cluster.hierarchy import Hierarchy
+from samlab.latent.cluster.methods import hdbscan
 from samlab.segments import Segments
 
 
@@ -128,12 +130,51 @@ def test_k_distances_are_the_distance_to_the_nth_neighbour():
     np.testing.assert_allclose(result.k_distances, expected)
 
 
-def test_hdbscan_is_scikit_learns():
+def same_classes(one, other):
+    """Whether two labellings part alike, whatever their numbers; -1 is noise in both."""
+    pairs = set(zip(one.tolist(), other.tolist(), strict=True))
+    return len(pairs) == len(set(one.tolist())) == len(set(other.tolist())) and all(
+        (a == -1) == (b == -1) for a, b in pairs
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    n=st.integers(1, 80), least=st.integers(2, 7), spread=st.floats(0.05, 0.6),
+    seed=st.integers(0, 2**31), eps=st.sampled_from([0.0, 0.02, 0.1, 0.3]),
+)  # fmt: skip
+def test_hdbscan_is_scikit_learns(n, least, spread, seed, eps):
+    """With min_samples of 1: otherwise equal distances abound, and more than one tree is right."""
+    vectors, _ = groups([n, max(n // 2, 1), 10], spread, width=8, noise=n // 5, seed=seed)
+    distances = distance_matrix(vectors)
+    own = SklearnHDBSCAN(
+        min_cluster_size=least, min_samples=1, metric="precomputed", copy=True,
+        cluster_selection_epsilon=eps,
+    )  # fmt: skip
+    try:
+        theirs = own.fit(distances).labels_
+    except TypeError:  # scikit-learn's own, with NumPy 2.4
+        assert eps > 0
+        return
+    assert same_classes(hdbscan(Hierarchy(distances, 1), least, eps), theirs)
+
+
+def test_hdbscan_of_groups_is_scikit_learns():
     vectors, truth = groups([30, 20, 15], noise=5)
     result = cluster(vectors, min_samples=5, method="hdbscan")
     own = SklearnHDBSCAN(min_cluster_size=5, min_samples=5, metric="precomputed", copy=True)
-    np.testing.assert_array_equal(result.labels, own.fit(distance_matrix(vectors)).labels_)
+    assert same_classes(result.labels, own.fit(distance_matrix(vectors)).labels_)
     assert adjusted_rand_score(truth[:65], result.labels[:65]) > 0.9
+
+
+def test_hdbscan_with_eps_joins_what_lies_nearer():
+    """Two pairs of groups; in a pair they are 0.02 apart, the pairs 0.5."""
+    rng = np.random.default_rng(0)
+    angles = np.repeat([0.0, 0.2, 1.5, 1.7], 20) + 0.01 * rng.normal(size=80)
+    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    assert cluster(vectors, min_samples=5, method="hdbscan").n_clusters >= 4
+    found = cluster(vectors, 0.1, 5, method="hdbscan")
+    assert found.labels.tolist() == [0] * 40 + [1] * 40
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
@@ -173,8 +214,8 @@ def test_bad_input_is_named():
             cluster(good, eps)
     with pytest.raises(InputError, match="min_samples to be 'auto' or 1 or more, got 0"):
         cluster(good, min_samples=0)
-    with pytest.raises(InputError, match="method 'dbscan' or 'hdbscan', got 'kmeans'"):
-        cluster(good, method="kmeans")
+    with pytest.raises(InputError, match="a method among auto, dbscan, .*; got 'spectral'"):
+        cluster(good, method="spectral")
     with pytest.raises(InputError, match="metric 'cosine' or 'euclidean', got 'l1'"):
         cluster(good, metric="l1")
     with pytest.raises(InputError, match=r"vectors of shape \(N, D\).*got the shape \(3,\)"):

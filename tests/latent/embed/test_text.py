@@ -218,16 +218,22 @@ def test_five_thousand_texts(scene):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"texts": "a dog"}, r"texts as a list, got one string; write \['a dog'\]"),
+        ({"texts": "a dog"}, r"to be a list .*, got 'a dog' \(str\). Write \['a dog'\]"),
         ({"texts": []}, "at least one text"),
         ({"texts": ["red", " "]}, "words in texts; number 1 is ' '"),
-        ({"texts": ["red", None]}, "words in texts; number 1 is None"),
+        (
+            {"texts": ["red", None]},
+            r"texts of segment_text to be a list \(a text\), got \['red', None\]",
+        ),
         ({"texts": ["red"], "background": [""]}, "words in background; number 0 is ''"),
         ({"texts": ["red", "red"]}, "texts that differ; 'red' is given twice"),
         ({"texts": ["red"], "background": ["red"]}, "'red' is given twice"),
         ({"texts": ["red"], "background": []}, "something beside the one text 'red'"),
         ({"texts": ["red"], "threshold": 2}, "threshold from 0 to 1, got 2"),
-        ({"texts": ["red"], "threshold": float("nan")}, "threshold from 0 to 1, got nan"),
+        (
+            {"texts": ["red"], "threshold": float("nan")},
+            "threshold of .* to be a number .* got nan",
+        ),
         ({"texts": ["red"], "top_k": 0}, "top_k as a whole number of at least 1, got 0"),
         ({"texts": ["red"], "crops": ()}, "at least one crop"),
         ({"texts": ["red"], "crops": (0,)}, "crops as factors above 0, got 0"),

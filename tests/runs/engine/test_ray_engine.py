@@ -75,6 +75,10 @@ def pictures(tmp_path) -> Path:
 
 
 def setup_for(out: Path) -> WorkerSetup:
+    out.mkdir(parents=True, exist_ok=True)
+    about = out / "run.json"  # a worker writes nowhere but into a run
+    if not about.exists():
+        about.write_text("{}")
     return WorkerSetup(str(out), LightConfig(), dict(SETTINGS), None, None, None, 2)
 
 

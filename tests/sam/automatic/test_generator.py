@@ -309,7 +309,7 @@ def test_nan_of_half_precision_is_redone_in_float32(mini_sam, image, monkeypatch
         ({"output_mode": "png"}, "Expected output_mode in"),
         ({"points_per_side": None}, "exactly one of points_per_side and point_grids; got neither"),
         ({"point_grids": [np.zeros((1, 2))]}, "got both"),
-        ({"points_per_side": 0}, "at least one point per side"),
+        ({"points_per_side": 0}, "points_per_side .* of at least 1, got 0"),
         (
             {"points_per_side": 4, "crop_n_layers": 3, "crop_n_points_downscale_factor": 2},
             r"points_per_side=4 scaled down by 2\*\*3",

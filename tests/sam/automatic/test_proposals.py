@@ -33,6 +33,7 @@ def thousand():
         crops=np.zeros(1000, np.int64),
         ids=np.arange(1000),
         tokens=np.zeros((1000, 0), np.float32),
+        levels=np.full(1000, -1),
         crop_boxes=[(0, 0, 300, 200)],
         image_size=(200, 300),
     )

@@ -80,7 +80,7 @@ def test_every_step_of_the_slider_is_scikit_learns_dbscan() -> None:
 
 def test_it_begins_where_cluster_does_and_eps_can_be_set() -> None:
     explorer = explorer_of()
-    result = samlab.cluster(strips(30)[0])
+    result = samlab.cluster(strips(30)[0], method="dbscan")
     assert adjusted_rand_score(explorer.labels, result.labels) == 1.0
     assert explorer.eps == pytest.approx(result.eps, rel=1e-3)
     explorer.eps = 1.9

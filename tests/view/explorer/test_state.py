@@ -11,7 +11,7 @@ NEW = """const sweep = { n: 4, parameter: "eps", values: [0.1, 0.2, 0.3], sugges
   table: Int16Array.from([-1, -1, -1, -1, 0, 0, 1, 1, 0, 0, 0, 0]), classes: [0, 2, 1],
   noise: [1, 0, 0], silhouette: [null, 0.5, null], settings: { embedding: "sam" } };
 const first = { labels: [0, 0, 1, 1], step: 1, value: 0.2, records: [], hidden: [],
-  edited: false };
+  base: [0, 0, 1, 1], pins: [] };
 const state = new ExplorerState(first, sweep, []);
 """
 
@@ -43,14 +43,14 @@ def test_a_change_after_undo_leaves_nothing_to_redo_and_cancel_neither() -> None
         state.undo();
         const ahead = state.future.length;
         state.edit([1, 1, 1, 1]);
-        const after = [state.future.length, state.now.edited];
+        const after = [state.future.length, state.now.pins.size];
         state.cancel();
         return [ahead, after, state.now, state.future.length, state.past.length];"""
     )
     assert found == [
-        1, [0, True],
+        1, [0, 4],
         {"labels": [0, 0, 1, 1], "step": 1, "value": 0.2, "records": [], "hidden": {},
-         "edited": False},
+         "base": [0, 0, 1, 1], "pins": {}},
         0, 0,
     ]  # fmt: skip
 
@@ -75,7 +75,8 @@ def test_names_and_hidden_classes_travel_to_the_kernel() -> None:
           state.nameOf(1), [...again.touched()]];"""
     )
     assert found[0] == {
-        "labels": [0, 0, 1, 1], "step": 1, "value": 0.2, "hidden": [0], "edited": False,
+        "labels": [0, 0, 1, 1], "step": 1, "value": 0.2, "hidden": [0],
+        "base": [0, 0, 1, 1], "pins": [],
         "records": [{"label": 1, "name": "cup", "members": [2, 3]}], "names": {"1": "cup"},
     }  # fmt: skip
     assert found[1:] == ["cup", "class 0", [0], "class 1", "cup", [1]]
@@ -109,14 +110,14 @@ def test_what_the_page_says_about_it() -> None:
         return [texts, rows, state.past.length];"""
     )
     assert found[0] == [
-        "2 classes · 0 noise (0 %) · silhouette 0.50",
-        "1 class · 1 noise (25 %) · edited",
-        "2 classes · 0 noise (0 %) · as given, by no eps",
+        "2 classes · 0 of 4 unassigned · silhouette 0.50",
+        "1 class · 1 of 4 unassigned · edited",
+        "2 classes · 0 of 4 unassigned · as given, by no eps",
     ]
     assert found[1] == [
-        {"label": 0, "name": "class 0", "colour": "rgb(255 0 0)", "count": 3, "bar": 1,
+        {"label": 0, "name": "class 0", "colour": "rgb(255 0 0)", "count": 3, "bar": 0.06 / 0.94,
          "share": 0.06, "hidden": False, "selected": 1 / 3},
-        {"label": -1, "name": "noise", "colour": "rgb(128 128 128)", "count": 1, "bar": 0.04 / 0.06,
-         "share": 0.04, "hidden": False, "selected": 1},
+        {"label": -1, "name": "unassigned", "colour": "rgb(128 128 128)", "count": 1,
+         "bar": 1, "share": 0.94, "hidden": False, "selected": 1},
     ]  # fmt: skip
     assert found[2] == 2

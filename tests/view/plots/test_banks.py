@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from samlab import masks
+from samlab.formats.labelled import LabelledImage
 from samlab.latent.classification import Classification
 from samlab.latent.evaluation import evaluate
 from samlab.segments import Segments
@@ -34,7 +33,7 @@ def labelled(tmp_path):
     path = tmp_path / "a.png"
     Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(path)
     boxes = np.array([[2, 3, 9, 12], [10, 4, 25, 18]], np.float32)
-    return [SimpleNamespace(name="a.png", path=path, boxes=boxes, class_names=["car", "bus"])]
+    return [LabelledImage(path, "a.png", (20, 30), boxes, ("car", "bus"), (None, None))]
 
 
 def test_ways_name_every_step():

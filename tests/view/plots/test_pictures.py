@@ -16,12 +16,13 @@ from PIL import Image
 
 from samlab import Segments, masks, palette
 from samlab.errors import InputError, SamlabError
-from samlab.latent.cluster.clusters import Clustering, Sweep
+from samlab.latent.cluster.results import Clustering, Sweep
 from samlab.view import overlay, tables
 from samlab.view.plots import interactive
 from samlab.view.plots import latent as latent_plots
 from samlab.view.plots import pictures as plots
 from samlab.view.plots.figure import NotebookFigure
+from tests.view.colours import GROUNDS, HUE_ANGLE, all_classes, hue_difference
 
 PAYLOADS = [
     "<script>alert(1)</script>",
@@ -76,7 +77,9 @@ NOTHING = Clustering(
 )  # fmt: skip
 GRID = np.zeros((5, 64, 64), np.float32)
 GRID[0, :22], GRID[1, 22:43], GRID[2, 43:] = 1, 2, 1e6  # three things, the last one in the padding
-PATCHES = SimpleNamespace(grid=lambda: GRID, input_size=(683, 1024), img_size=1024)
+PATCHES = SimpleNamespace(
+    grid=lambda: GRID, input_size=(683, 1024), image_size=(683, 1024), img_size=1024
+)
 SWEEP = Sweep(np.array([0.2, 0.01]), np.array([[0, 0, 0], [0, 1, -1]]), 2)
 
 
@@ -120,6 +123,8 @@ def test_seventy_two_classes_have_seventy_two_colours_and_none_is_noise():
     assert len(colors) == 72
     assert palette.NOISE not in colors
     assert tuple(palette.class_colors(np.array(-1))) == palette.NOISE
+    again = {tuple(c) for c in palette.class_colors(np.arange(72)).tolist()}
+    assert again == colors, "asking for the colour of no class leaves those of classes alone"
 
 
 def test_segment_colours_round_trip_through_oklab():
@@ -144,6 +149,14 @@ def test_overlay_blends_class_colours_smallest_on_top(segments, image):
     grey = out[10, 45].astype(int)
     assert 128 < grey[0] < 139  # noise is painted, faintly, in grey
     assert len(set(grey)) == 1
+
+
+@pytest.mark.parametrize("ground", GROUNDS)
+def test_every_class_has_the_hue_of_its_swatch_on_any_picture(ground):
+    segments, picture, at = all_classes(GROUNDS[ground])
+    out = overlay.overlay(segments, picture)
+    found = out[at[:, 1], at[:, 0]]
+    assert hue_difference(found, palette.class_colors(segments.labels)).max() <= HUE_ANGLE
 
 
 def test_overlay_alpha_zero_without_outline_leaves_a_grey_picture_alone(segments, image):
@@ -277,10 +290,13 @@ def test_user_axes_are_drawn_into_and_their_figure_comes_back(segments, image):
     assert len(ax.images) == 1
 
 
-def test_legend_names_classes_with_counts_and_noise_last(segments, image):
+def test_legend_names_classes_with_shares_and_unassigned_last(segments, image):
     named = segments.with_labels([0, 0, -1], {0: "coin"})
     legend = plots.plot_classes(named, image).axes[0].get_legend()
-    assert [t.get_text().split() for t in legend.get_texts()] == [["coin", "2"], ["noise", "1"]]
+    assert [t.get_text().split() for t in legend.get_texts()] == [
+        ["coin", "50.0", "%"],
+        ["unassigned", "50.0", "%"],
+    ]
     colors = [handle.get_facecolor()[:3] for handle in legend.legend_handles]
     np.testing.assert_allclose(np.array(colors) * 255, palette.class_colors(np.array([0, -1])))
 
@@ -293,8 +309,8 @@ def test_legend_of_many_classes_is_cut_and_says_so(image):
     ).axes[0].get_legend()  # fmt: skip
     texts = [t.get_text() for t in legend.get_texts()]
     assert len(texts) == 6
-    assert "class 7   2" in texts
-    assert texts[-1] == "25 more classes   25"
+    assert "class 7   100.0 %" in texts
+    assert texts[-1] == "25 more classes   0.0 %"
 
 
 def test_hostile_names_are_only_text_in_figures(image):
@@ -316,7 +332,7 @@ def test_panels_show_each_class_and_skip_noise(segments, image):
     text = drawn_text(figure)
     assert "class 0" in text
     assert "class 1" in text
-    assert "noise" not in text
+    assert "unassigned" not in text
     assert "1 · 45.8 %" in text  # 40 x 30 without the 10 x 10 on top of it, of 40 x 60
     assert "smaller classes" in drawn_text(plots.plot_class_panels(segments, image, max_classes=1))
 
@@ -421,5 +437,5 @@ def test_summary_says_what_to_do_when_nothing_was_found(segments, empty):
     )  # fmt: skip
     assert "Raise eps or lower min_samples" in tables.summary_html(segments, lost)
     good = tables.summary_html(segments, CLUSTERING, seconds=1.23)
-    for text in ("33 %", "0.05", "60 × 40", "1.2"):
+    for text in ("50.0 %", "0.05", "60 × 40", "1.2"):
         assert f">{text}</b>" in good

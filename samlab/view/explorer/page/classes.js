@@ -27,7 +27,7 @@ export function createClasses(host, state, hooks) {
     title: "Cluster the selected segments' classes again, with a smaller eps" });
   const fresh = button("New class", { onclick: edit(splitClass),
     title: "Take the selected segments out into a class of their own" });
-  const noise = button("To noise", { title: "The selected segments belong to no class",
+  const noise = button("Unassign", { title: "The selected segments belong to no class",
     onclick: edit(toNoise) });
   const selection = make("span", { class: "sl-summary" });
   host.append(panelHead("", make("h3", { text: "Classes" }), selection,

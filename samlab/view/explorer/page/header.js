@@ -18,7 +18,7 @@ import { button, field, iconButton, make } from "../../widget/dom.js";
 export function createHeader(title, facts, copyMenu, hooks) {
   const undo = iconButton("undo", "Undo (Ctrl+Z)", hooks.undo);
   const redo = iconButton("redo", "Redo (Ctrl+Shift+Z)", hooks.redo);
-  const opacity = make("input", { type: "range", min: "0", max: "1", step: "0.05", value: "0.5",
+  const opacity = make("input", { type: "range", min: "0", max: "1", step: "0.05", value: "0.55",
     class: "sl-opacity", "aria-label": "Opacity of the colours",
     oninput: () => hooks.setStyle({ opacity: Number(opacity.value) }) });
   const outline = button("Outlines", { "aria-pressed": "false", title: "Draw outlines only",

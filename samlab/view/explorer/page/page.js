@@ -8,7 +8,9 @@ import { picturePanel } from "../../widget/frame.js";
 import { numbers } from "../../widget/model.js";
 import { openScene } from "../../widget/scene.js";
 import { segmentFacts } from "../../widget/text.js";
+import { editLines } from "../edits.js";
 import { createClasses } from "./classes.js";
+import { createLadder } from "./ladder.js";
 import { createHeader } from "./header.js";
 import { createCopyMenu } from "./settings.js";
 import { classRows } from "../summary.js";
@@ -16,7 +18,7 @@ import { createTuning } from "./tuning.js";
 
 /** @import { Model } from "../../widget/types.d.ts" */
 /** @import { ExplorerPage, ExplorerPayload } from "../types.d.ts" */
-/** @import { ExplorerActions } from "../actions.js" */
+/** @import { ExplorerActions } from "./actions.js" */
 /** @import { ExplorerState } from "../state.js" */
 
 /**
@@ -34,7 +36,8 @@ export function createPage(root, model, state, actions) {
   const header = createHeader(payload.title || "Segments",
     `${scene.n} segments · ${scene.width} × ${scene.height}`,
     createCopyMenu(payload, () => ({ ...state.sweep.settings,
-      [state.sweep.parameter]: state.now.value ?? "auto" })),
+      [state.sweep.parameter]: state.now.value ?? "auto" }),
+    () => editLines(state.now.labels, state.now.pins, state.names)),
     { undo: actions.undo, redo: actions.redo, setStyle: (style) => canvas.setStyle(style) });
   const panel = picturePanel(scene);
   const mapPanel = make("div", { class: "sl-panel sl-map-panel" });
@@ -58,7 +61,8 @@ export function createPage(root, model, state, actions) {
     scene.areas, { ...hooks, tip: (id) => tip(id, [id]), names: () => shownNames(state) });
   const caption = make("div", { class: "sl-caption", text: model.get("projection").title });
   mapPanel.append(caption);
-  const tuning = createTuning(tuningPanel, state, payload, !model.isStatic, actions);
+  const ladder = createLadder(scene, canvas, palette, actions.choose);
+  const tuning = createTuning(tuningPanel, state, payload, !model.isStatic, actions, ladder.element);
   const classes = createClasses(classPanel, state, actions);
 
   function showSelection() {
@@ -75,6 +79,7 @@ export function createPage(root, model, state, actions) {
     canvas.setColours(colours, noise);
     map.setColours(colours, noise, labels.map((label) => hidden.has(label)));
     tuning.show();
+    ladder.show(state.now.step);
     header.setHistory(state.past.length > 0, state.future.length > 0);
     showSelection();
   }
@@ -82,6 +87,7 @@ export function createPage(root, model, state, actions) {
     show, showSelection, closeSplit: classes.closeSplit, reset: tuning.reset, redraw: map.redraw,
     showAll() {
       tuning.showSweep();
+      ladder.showSweep(state.sweep);
       show();
     },
     showProjection({ points, title }) {

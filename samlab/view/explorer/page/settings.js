@@ -61,18 +61,21 @@ export function fillTemplate(template, settings) {
  * not be allowed to write to the clipboard.
  * @param {Pick<ExplorerPayload, "templates" | "prefixes">} payload
  * @param {() => ClusterSettings} settings
+ * @param {() => string} edits Python that makes them again; "" where there are none.
  */
-export function createCopyMenu({ templates, prefixes }, settings) {
+export function createCopyMenu({ templates, prefixes }, settings, edits) {
   const text = make("textarea", { readOnly: true, rows: 8, spellcheck: false,
     "aria-label": "Copied text" });
   const note = make("div", { class: "sl-more" });
   /** @param {string} label */
   const copy = async (label) => {
     const now = settings();
-    const before = label === "Python" ? prefixes[now.embedding] ?? "" : "";
-    text.value = fillTemplate(before + templates[label], now);
+    const python = label === "Python";
+    const before = python ? prefixes[now.embedding] ?? "" : "";
+    text.value = fillTemplate(before + templates[label], now) + (python ? edits() : "");
     text.select();
-    note.textContent = (await copied(text.value)) ? "Copied." : "Press Ctrl+C to copy.";
+    note.textContent = ((await copied(text.value)) ? "Copied." : "Press Ctrl+C to copy.") +
+      (!python && edits() ? " Edits and names by hand are in the Python lines only." : "");
   };
   const labels = Object.keys(templates);
   const menu = make("div", { class: "sl-menu", hidden: true }, make("div", { class: "sl-tools" },

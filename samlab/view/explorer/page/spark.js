@@ -8,7 +8,7 @@ export function createSpark(host) {
     preserveAspectRatio: "none", "aria-hidden": "true" });
   const legend = make("div", { class: "sl-legend", "aria-hidden": "true" },
     make("span", { class: "sl-key-classes", text: "classes" }),
-    make("span", { class: "sl-key-noise", text: "noise" }));
+    make("span", { class: "sl-key-noise", text: "unassigned" }));
   host.append(legend, svg);
   return {
     /**

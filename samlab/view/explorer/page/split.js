@@ -45,7 +45,8 @@ export function createSplitting(host, state, hooks) {
   /** @param {boolean} undoable */
   function show(undoable) {
     const step = Number(slider.value);
-    state.edit(splitAlong(before, classes, sweepLabels(state.sweep, step)), undoable);
+    const ids = [...before.keys()].filter((i) => classes.includes(before[i]));
+    state.edit(splitAlong(before, classes, sweepLabels(state.sweep, step)), undoable, ids);
     hooks.changed();
     status.textContent = splitText(state, before, classes, step);
     slider.setAttribute("aria-valuetext", status.textContent);
@@ -90,5 +91,5 @@ function splitText({ now, sweep }, before, classes, step) {
   const parts = new Set(labels.filter((label) => label >= 0));
   const noise = labels.filter((label) => label < 0).length;
   return `eps ${shortNumber(sweep.values[step])}: ${counted(parts.size, "class", "classes")}, ` +
-    `${noise} noise`;
+    `${noise} unassigned`;
 }

@@ -1,8 +1,8 @@
 // The panel "Clusters": eps as number and slider, what it gives, the k-distances, the settings.
 
-import { make } from "../../widget/dom.js";
+import { button, make } from "../../widget/dom.js";
 import { panelHead } from "../../widget/frame.js";
-import { shortNumber } from "../../widget/text.js";
+import { counted, shortNumber } from "../../widget/text.js";
 import { createCurve } from "./curve.js";
 import { nearestStep } from "../sweep.js";
 import { createSettings } from "./settings.js";
@@ -19,6 +19,8 @@ import { summaryText } from "../summary.js";
  * @property {(value: number) => void} typed A value was typed.
  * @property {(settings: ClusterSettings) => void} recluster Other settings were chosen.
  * @property {(text: string) => void} say
+ * @property {() => void} letGo What was put somewhere by hand follows the slider again.
+ * @property {() => void} selectPinned Show what that is.
  */
 
 /**
@@ -27,8 +29,9 @@ import { summaryText } from "../summary.js";
  * @param {ExplorerPayload} payload
  * @param {boolean} live Whether there is a kernel.
  * @param {TuningHooks} hooks
+ * @param {HTMLElement} ladder Above the slider.
  */
-export function createTuning(host, state, payload, live, hooks) {
+export function createTuning(host, state, payload, live, hooks, ladder) {
   const summary = make("span", { class: "sl-summary" });
   const number = make("input", { type: "number", class: "sl-number", step: "any", min: "0",
     onkeydown: (event) => event.stopPropagation(), onchange: () => {
@@ -43,9 +46,10 @@ export function createTuning(host, state, payload, live, hooks) {
   const track = make("div", { class: "sl-track" });
   const spark = createSpark(track);
   track.append(slider);
-  host.append(panelHead("", make("h3", { text: "Clusters" }), summary),
+  host.append(panelHead("", make("h3", { text: "Clusters" }), summary), ladder,
     make("div", { class: "sl-slider-row" },
       make("label", { class: "sl-field" }, numberLabel, number), track));
+  const pins = createPins(host, hooks);
   const curve = createCurve(host, { drop: hooks.commit,
     drag: (eps) => hooks.slide(nearestStep(state.sweep.values, eps)) });
   const settings = createSettings(host, payload, live, hooks.recluster);
@@ -71,11 +75,31 @@ export function createTuning(host, state, payload, live, hooks) {
     show() {
       const { now, sweep } = state;
       summary.textContent = summaryText(state);
+      pins(now.pins.size);
       if (document.activeElement !== number) showValue(number, now.value);
       slider.value = String(now.step < 0 ? sweep.start : now.step);
       slider.setAttribute("aria-valuetext", `${sweep.parameter} ${shortNumber(now.value)}`);
       curve.setEps(sweep.parameter === "eps" ? now.value : null);
     },
+  };
+}
+
+/**
+ * The line that says what stays where a person put it.
+ * @param {HTMLElement} host
+ * @param {Pick<TuningHooks, "letGo" | "selectPinned">} hooks
+ * @returns {(count: number) => void} Shows how many there are.
+ */
+function createPins(host, { letGo, selectPinned }) {
+  const text = make("span", { role: "status" });
+  const line = make("div", { class: "sl-tools sl-pins", hidden: true }, text,
+    button("Show", { onclick: selectPinned, title: "Select the segments edited by hand" }),
+    button("Let go", { onclick: letGo, title: "Undo all edits: these segments follow the slider" }));
+  host.append(line);
+  return (count) => {
+    line.hidden = count === 0;
+    text.textContent = `${counted(count, "segment", "segments")} edited by hand: ` +
+      `${count === 1 ? "it stays" : "they stay"} when the slider moves.`;
   };
 }
 

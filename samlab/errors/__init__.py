@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+_NO_MEMORY = ("out of memory", "can't allocate memory", "status_alloc_failed")
+
 
 class SamlabError(Exception):
     """Base class of all errors that samlab raises on purpose."""
@@ -67,3 +69,19 @@ def counted(n: int, noun: str) -> str:
     """
     plural = "es" if noun.endswith("s") else "s"
     return f"{n:,} {noun}{'' if n == 1 else plural}"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there was not enough memory, on whatever device.
+
+    CUDA's libraries have words of their own for it: cuBLAS and cuDNN fail to allocate their
+    workspace, with an error that is not torch's.
+
+    Example:
+        >>> is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"))
+        True
+    """
+    if isinstance(error, MemoryError):
+        return True
+    text = str(error).lower()
+    return any(words in text for words in _NO_MEMORY)

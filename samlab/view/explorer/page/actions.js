@@ -2,11 +2,11 @@
 //
 // The kernel is told afterwards; nothing waits for it.
 
-import { nearestStep } from "./sweep.js";
+import { nearestStep } from "../sweep.js";
 
-/** @import { Model } from "../widget/types.d.ts" */
-/** @import { ClusterSettings, ExplorerPage } from "./types.d.ts" */
-/** @import { ExplorerState } from "./state.js" */
+/** @import { Model } from "../../widget/types.d.ts" */
+/** @import { ClusterSettings, ExplorerPage } from "../types.d.ts" */
+/** @import { ExplorerState } from "../state.js" */
 /** @typedef {ReturnType<typeof createActions>} ExplorerActions */
 
 /**
@@ -51,12 +51,20 @@ export function createActions(model, state, say, page) {
     page().show();
   }
   return {
-    say, commit, slide, changed: () => page().show(),
+    say, commit, slide,
+    /** @param {number} step Of the class ladder. */
+    choose(step) {
+      state.sliding = false;
+      slide(step);
+      commit();
+    }, changed: () => page().show(),
     undo: () => travel(() => state.undo()),
     redo: () => travel(() => state.redo()),
     cancel: () => travel(() => state.cancel()),
     /** @param {number[]} labels */
     edit: (labels) => act(() => state.edit(labels)),
+    letGo: () => act(() => state.letGo()),
+    selectPinned: () => select(() => state.select([...state.now.pins.keys()], false)),
     /** @param {number} label @param {string} text */
     rename: (label, text) => act(() => state.rename(label, text)),
     /** @param {number} label @param {boolean} hide */
