@@ -159,7 +159,12 @@ def download(model: HubModel, *, progress: bool = True, force: bool = False) -> 
         ) from error
     except HfHubHTTPError as error:
         raise CheckpointError(_unreachable(model, error)) from error
-    except OSError as error:
+    except Exception as error:
+        # What the hub's client raises raw, by its version; those of requests are OSErrors too.
+        if type(error).__module__.startswith(("httpx", "requests")):
+            raise CheckpointError(_unreachable(model, error)) from error
+        if not isinstance(error, OSError):
+            raise
         raise CheckpointError(
             f"{model.name} ({model.megabytes:,} MB) could not be downloaded into '{_where()}': "
             f"{error.strerror or error}. Make room, or set HF_HOME to another folder."

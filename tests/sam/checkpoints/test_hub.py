@@ -35,6 +35,8 @@ class Hub(http.server.BaseHTTPRequestHandler):
     def answer(self, with_body):
         server = self.server
         server.requested.append(self.path)
+        if server.silent in self.path:
+            return  # the connection is closed without an answer
         if server.gated:
             self.send_response(403)
             self.send_header("X-Error-Code", "GatedRepo")
@@ -81,7 +83,7 @@ def world(monkeypatch, tmp_path):
 @pytest.fixture
 def server(world, monkeypatch):
     made = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    made.requested, made.gated = [], False
+    made.requested, made.gated, made.silent = [], False, "\0"
     made.files = {"config.json": b'{"model_type": "sam2"}', "model.safetensors": WEIGHTS}
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{made.server_port}")
     thread = threading.Thread(target=made.serve_forever)
@@ -131,13 +133,39 @@ def test_gated_weights_say_what_to_do(server):
         catalogue.fetch("sam3", progress=False)
 
 
-def test_a_hub_that_cannot_be_reached(world):
+@pytest.fixture
+def impatient(monkeypatch):
+    """Without the half minute for which the hub's client tries again."""
+    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _: None)
+
+
+def test_a_hub_that_cannot_be_reached(world, impatient):
     expected = (
         r"The weights of sam2.1_hiera_tiny \(facebook/sam2.1-hiera-tiny, 156 MB\) are not on this "
         r"machine and the Hugging Face hub could not be reached"
     )
     with pytest.raises(CheckpointError, match=expected):
         catalogue.fetch(NAME, progress=False)
+
+
+@pytest.mark.parametrize("silent", ["config.json", "model.safetensors"])
+def test_a_hub_that_hangs_up(server, impatient, silent):
+    server.silent = silent
+    expected = f"The weights of {NAME} .* hub could not be reached .*pass its folder to load_sam"
+    with pytest.raises(CheckpointError, match=expected):
+        catalogue.fetch(NAME, progress=False)
+
+
+def test_a_proxy_that_does_not_answer(world, impatient, monkeypatch):
+    from huggingface_hub import close_session
+
+    monkeypatch.setenv("HF_ENDPOINT", "http://hub.example")
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    close_session()
+    with pytest.raises(CheckpointError, match=f"The weights of {NAME} .* could not be reached"):
+        catalogue.fetch(NAME, progress=False)
+    close_session()
 
 
 def test_a_repository_without_weights(server):
