@@ -248,7 +248,7 @@ def models(
         missing = "gated, accept the licence on the hub first" if row.gated else missing
         where = f"{row.path}  ({row.source})" if row.path else f"not here; {missing}"
         size = f"{row.size / 1e6:,.0f} MB"
-        line = f"{row.name:<20} {size:>9}  {row.licence:<11}  {where}  {said[row.verified]}"
+        line = f"{row.name:<22} {size:>9}  {row.licence:<11}  {where}  {said[row.verified]}"
         typer.echo(line.rstrip())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,8 +17,10 @@ from tqdm.auto import tqdm
 from samlab.errors import InputError
 from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
+from samlab.sam import checkpoints
 from samlab.sam.automatic.proposals import Candidates, Proposals
 from samlab.sam.automatic.search import Search, ask_in_batches
+from samlab.sam.families import OPTIONS, architecture_of
 from samlab.sam.fast import ImageEmbedding, encode, resolve_dtype, runs_to_rle
 from samlab.segments import Segments
 
@@ -88,8 +91,9 @@ class MaskGenerator:
         self.sam = sam
         self.points_per_side = points_per_side
         self.points_per_batch = points_per_batch
-        own = getattr(sam, "options", {}).get("pred_iou_thresh", _PRED_IOU_THRESH)
-        self.pred_iou_thresh: float = own if pred_iou_thresh is None else pred_iou_thresh
+        if pred_iou_thresh is None:
+            pred_iou_thresh = default_pred_iou_thresh(sam)
+        self.pred_iou_thresh = pred_iou_thresh
         self.stability_score_thresh = stability_score_thresh
         self.stability_score_offset = stability_score_offset
         self.box_nms_thresh = box_nms_thresh
@@ -249,6 +253,26 @@ class MaskGenerator:
             wanted = (row % stride == stride // 2) & (column % stride == stride // 2) & ~done
             done |= wanted
             yield np.flatnonzero(wanted & ~search.covered(points))
+
+
+def default_pred_iou_thresh(sam: Any) -> float:
+    """What the makers of a model set as `pred_iou_thresh`; a name or path is not loaded.
+
+    Args:
+        sam: A model, or a name or path for `load_sam`.
+
+    Example:
+        >>> default_pred_iou_thresh("tiny")
+        0.88
+    """
+    if not isinstance(sam, (str, os.PathLike)):
+        return float(getattr(sam, "options", {}).get("pred_iou_thresh", _PRED_IOU_THRESH))
+    found = checkpoints.fetch(sam)
+    if found.name in checkpoints.names():
+        family = checkpoints.architectures().get(found.name, found.name)
+    else:
+        family = architecture_of(found.path)
+    return float(OPTIONS.get(family, {}).get("pred_iou_thresh", _PRED_IOU_THRESH))
 
 
 def _point_grids(

@@ -35,7 +35,7 @@ class FamilySam(Sam):
     prompt_encoder: PromptEncoder
     mask_decoder: Any
     padded: bool = True
-    options: ClassVar[dict[str, Any]] = {}
+    options: ClassVar[Mapping[str, Any]] = {}
     note: str = ""
     precision: torch.dtype = torch.float32
 

@@ -45,6 +45,12 @@ _BUILDERS = {
     "sam3": ("sam3", "build_sam3"),
 }
 
+#: Family -> where its makers' automatic mask generator begins otherwise than SAM's. Source:
+#: SAM2AutomaticMaskGenerator of facebookresearch/sam2.
+OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    family: {"pred_iou_thresh": 0.8} for family in ("sam2", "edgetam", "sam3")
+}
+
 Config = Mapping[str, Any]
 
 

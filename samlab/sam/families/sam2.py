@@ -21,6 +21,7 @@ from samlab.sam.families.base import (
     fill,
     transformers_class,
 )
+from samlab.sam.families.door import OPTIONS
 from samlab.sam.families.keys import common_names, part
 from samlab.sam.fast import Decoder, ImageEmbedding, Sam2Decoder
 
@@ -64,7 +65,7 @@ class Sam2(FamilySam):
     """
 
     padded = False
-    options: ClassVar[dict[str, Any]] = {"pred_iou_thresh": 0.8}  # SAM2AutomaticMaskGenerator's
+    options: ClassVar[Mapping[str, Any]] = OPTIONS["sam2"]
     note = "image encoder's features, without no_memory_embedding"
 
     patch = 16

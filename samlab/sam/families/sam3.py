@@ -13,6 +13,7 @@ from typing import Any, ClassVar, cast
 from samlab.errors import CheckpointError
 from samlab.sam.checkpoints import StateDict
 from samlab.sam.families.base import FamilySam, fill, transformers_class
+from samlab.sam.families.door import OPTIONS
 from samlab.sam.families.sam2 import Sam2, sam2_names, without_type
 
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -23,7 +24,7 @@ class Sam3(Sam2):
 
     patch = 14
     pixels = HALF
-    options: ClassVar[dict[str, Any]] = {"pred_iou_thresh": 0.8}
+    options: ClassVar[Mapping[str, Any]] = OPTIONS["sam3"]
 
 
 def build_sam3(state: StateDict, config: Mapping[str, Any] | None, path: Path) -> FamilySam:
