@@ -14,6 +14,7 @@ import numpy as np
 
 from samlab import masks
 from samlab.errors import InputError
+from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
 from samlab.pictures import list_pictures, read_picture
 from samlab.segments import Segments
@@ -44,35 +45,12 @@ class ModelComparison:
 
     def plot(self, pictures: int = 4) -> Figure:
         """A row of overlays per model, a column per picture, the picture itself above."""
-        from samlab.view.overlay import overlay
-        from samlab.view.plots.figure import (
-            NotebookFigure,
-            display_scale,
-            figure_style,
-            show_picture,
-        )
+        from samlab.view.plots import plot_models
 
-        shown = self.images[:pictures]
-        rows: list[tuple[str, list[np.ndarray]]] = [("picture", list(shown))]
-        for name, found in self.segments.items():
-            painted = [
-                overlay(segments, image, by="segment", scale=display_scale(image.shape))
-                for segments, image in zip(found, shown, strict=False)
-            ]
-            rows.append((name, painted))
-        shapes = [image.shape[0] / image.shape[1] for image in shown]
-        with figure_style():
-            figure = NotebookFigure(figsize=(3.2 * len(shown) + 0.4, 3.3 * max(shapes) * len(rows)))
-            grid = figure.subplots(len(rows), len(shown), squeeze=False)
-            for line, (name, painted) in zip(grid, rows, strict=True):
-                for axes, pixels in zip(line, painted, strict=True):
-                    show_picture(axes, pixels)
-                count = "" if name == "picture" else f", {self.table.loc[name, 'masks']:.0f} masks"
-                line[0].set_title(f"{name}{count}", loc="left")
-            figure.tight_layout()
-        return figure
+        return plot_models(self.images, self.segments, pictures)
 
 
+@checked_arguments
 def compare_models(
     images: ImageLike | Sequence[ImageLike],
     models: Sequence[Any],

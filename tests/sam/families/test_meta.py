@@ -84,9 +84,9 @@ def test_a_box_with_a_point(ours, predictor, features, multimask):
     assert np.mean((mine > 0) == (low > 0)) > 0.999
 
 
-@pytest.mark.parametrize("box_nms_thresh", [0.9, 1.0])
-def test_the_same_records(theirs, ours, image, features, box_nms_thresh):
-    """Masks of random weights fill the picture: a lower threshold would leave one of them."""
+@pytest.mark.parametrize(("box_nms_thresh", "fewest"), [(0.7, 1), (1.0, 6)])
+def test_the_same_records(theirs, ours, image, features, box_nms_thresh, fewest):
+    """Masks of random weights fill the picture, so that usual suppression leaves one of them."""
     from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 
     probe = MaskGenerator(ours, points_per_side=4, stability_score_offset=OFFSET)
@@ -104,11 +104,11 @@ def test_the_same_records(theirs, ours, image, features, box_nms_thresh):
     expected = SAM2AutomaticMaskGenerator(theirs, **options).generate(image)
     generator = MaskGenerator(ours, **options)
     got = generator._chosen(image, features, False).to_records("coco_rle")
-    assert len(got) == len(expected) > 3
+    assert len(got) == len(expected) >= fewest
     for mine, other in zip(got, expected, strict=True):
         assert list(mine) == list(other)
         assert mine["crop_box"] == other["crop_box"]
-        assert mine["point_coords"] == other["point_coords"]
+        np.testing.assert_allclose(mine["point_coords"], other["point_coords"], rtol=1e-6)
         assert mine["predicted_iou"] == pytest.approx(other["predicted_iou"], abs=1e-4)
         assert mine["stability_score"] == pytest.approx(other["stability_score"], abs=1e-3)
         assert np.abs(np.subtract(mine["bbox"], other["bbox"])).max() <= 1
