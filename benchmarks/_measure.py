@@ -19,7 +19,7 @@ from segment_anything.modeling import Sam
 
 from samlab.sam.fast.decoder import open_decoder
 from samlab.sam.fast.encoder import encode
-from samlab.sam.fast.upsample import Frame, to_masks
+from samlab.sam.fast.upsample import to_masks
 
 
 def build(name: str, device: str) -> Sam:
@@ -76,10 +76,7 @@ def thresholds(sam: Sam, image: np.ndarray, survive: float = 1 / 3) -> Threshold
     index = index[:: max(1, len(index) // 48)]
     logits = answer.logits(index)
     offset = round(float(logits.std((1, 2)).mean()) / 4, 6)
-    frame = Frame(
-        embedding.input_size, embedding.img_size, (0, 0, image.shape[1], image.shape[0]),
-        embedding.image_size,
-    )  # fmt: skip
+    frame = embedding.frame()
     stability = to_masks(logits, frame, threshold=sam.mask_threshold, offset=offset).stability
     return Thresholds(iou, float(np.quantile(stability, 1 - survive / 0.6)), offset)
 

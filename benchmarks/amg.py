@@ -1,6 +1,10 @@
 """Automatic mask generation, ours and segment-anything's in turns in one process.
 
+With one of SAM 2.1's names the reference is transformers' mask-generation pipeline, in float32 and
+in bfloat16, on a square picture: elsewhere the pipeline asks at the wrong points.
+
     python -m benchmarks.amg --sam vit_b [--device cpu] [--points 32] [--rounds 1] [--size 1024x683]
+    python -m benchmarks.amg --sam sam2.1_hiera_tiny
 
 Prints, for each precision: seconds of wall and of processor time, ratios, how many of the
 reference's masks are matched at IoU 0.95 and 0.99, and peak memory above what the model takes.
@@ -12,6 +16,7 @@ quantiles of their scores so that about a third of the candidates survives, and 
 from __future__ import annotations
 
 import argparse
+import copy
 import statistics
 from collections import defaultdict
 from typing import Any
@@ -20,6 +25,7 @@ import numpy as np
 import torch
 from segment_anything import SamAutomaticMaskGenerator
 
+from benchmarks._families import PipelineReference, build_pair, is_family
 from benchmarks._measure import build, clock, machine, memory_above, picture, thresholds
 from samlab.sam.automatic.generator import MaskGenerator
 from samlab.sam.fast.encoder import encode_batch
@@ -33,15 +39,18 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--points", type=int, default=32, help="points per side")
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--size", default="1024x683", help="width x height of the picture")
+    parser.add_argument("--size", help="width x height of the picture, 1024x683 by default")
     parser.add_argument("--dtypes", default="float32,bfloat16")
     parser.add_argument("--threads", type=int, help="of torch")
     args = parser.parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
-    width, height = (int(v) for v in args.size.split("x"))
+    family = is_family(args.sam)
+    size = args.size or ("1024x1024" if family else "1024x683")
+    width, height = (int(v) for v in size.split("x"))
     image = picture((width, height))
-    sam = build(args.sam, args.device)
+    model, sam = build_pair(args.sam, args.device) if family else (None, None)
+    sam = build(args.sam, args.device) if sam is None else sam
     options: dict[str, Any] = {"points_per_side": args.points}
     if args.sam != "tiny":
         options |= thresholds(sam, image).options() | {"box_nms_thresh": 1.0}
@@ -51,7 +60,14 @@ def main() -> None:
 
     dtypes = args.dtypes.split(",") if args.sam != "tiny" else ["float32"]
     ours = {d: MaskGenerator(sam, **options, points_per_batch=None, dtype=d) for d in dtypes}
-    theirs = SamAutomaticMaskGenerator(sam, **options)
+    theirs: dict[str, Any] = {}
+    if family:
+        theirs = {"reference": PipelineReference(model, args.device, **options)}
+        if "bfloat16" in dtypes:
+            half = copy.deepcopy(model).to(torch.bfloat16)
+            theirs["ref. bf16"] = PipelineReference(half, args.device, **options)
+    else:
+        theirs = {"reference": SamAutomaticMaskGenerator(sam, **options)}
     cold = {}
     for name, generator in ours.items():  # the first call compiles the kernels of the CPU path
         cold[name] = clock(lambda g=generator: g.generate(image), args.device).wall
@@ -61,7 +77,7 @@ def main() -> None:
     memory: dict[str, float] = {}
     found: dict[str, Records] = {}
     for _ in range(args.rounds):
-        for name, generator in [("reference", theirs), *ours.items()]:
+        for name, generator in [*theirs.items(), *ours.items()]:
             with memory_above() as above:
                 run = clock(lambda g=generator: g.generate(image), args.device)
             found[name] = run.result

@@ -18,7 +18,7 @@ from segment_anything import SamPredictor
 from benchmarks._measure import build, clock, machine, picture
 from samlab.sam.fast.decoder import open_decoder
 from samlab.sam.fast.encoder import encode
-from samlab.sam.fast.upsample import Frame, to_masks
+from samlab.sam.fast.upsample import to_masks
 
 
 def main() -> None:
@@ -39,10 +39,7 @@ def main() -> None:
     point = np.array([[400.0, 300.0]])
     coords = torch.as_tensor(embedding.to_input(point), device=args.device)[None]
     label = torch.ones(1, 1, device=args.device)
-    frame = Frame(
-        embedding.input_size, embedding.img_size, (0, 0, image.shape[1], image.shape[0]),
-        embedding.image_size,
-    )  # fmt: skip
+    frame = embedding.frame()
     index = torch.tensor([[0, 0], [0, 1], [0, 2]], device=args.device)
     dtypes = ["float32", "bfloat16"] if args.sam != "tiny" else ["float32"]
     decoders = {d: open_decoder(sam, embedding, dtype=d) for d in dtypes}

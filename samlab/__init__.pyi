@@ -53,6 +53,7 @@ from .sam.prompts import segment_points as segment_points
 from .segments import Segments as Segments
 from .view.annotate import annotate as annotate
 from .view.explorer import explore as explore
+from .view.models import compare_models as compare_models
 from .view.overlay import overlay as overlay
 from .view.probe import probe as probe
 from .view.prompter import prompt as prompt

@@ -22,6 +22,7 @@ from samlab.view.plots import plot_heat_map as heat_map
 from samlab.view.plots import plot_k_distances as k_distances
 from samlab.view.plots import plot_maps as maps
 from samlab.view.plots import plot_matrix as matrix
+from samlab.view.plots import plot_models as models
 from samlab.view.plots import plot_projection as projection
 from samlab.view.plots import plot_prompt as prompt
 from samlab.view.plots import plot_segments as segments
@@ -48,6 +49,7 @@ __all__ = [
     "maps",
     "matches",
     "matrix",
+    "models",
     "projection",
     "prompt",
     "segments",

@@ -100,28 +100,48 @@ def segment(
     eps: Annotated[str, typer.Option(help="DBSCAN's radius, or auto.")] = "auto",
     min_samples: Annotated[str, typer.Option(help="DBSCAN's min_samples, or auto.")] = "auto",
     points_per_side: Annotated[int, typer.Option(min=1, help="Grid of prompts.")] = 32,
-    pred_iou_thresh: Annotated[float, _share("Masks the model rates lower are dropped.")] = 0.88,
+    pred_iou_thresh: Annotated[
+        float | None, _share("Masks the model rates lower are dropped; 0.88 for SAM.")
+    ] = None,
     stability_score_thresh: Annotated[float, _share("Less stable masks are dropped.")] = 0.95,
     all_masks: Annotated[
         bool, typer.Option("--all-masks", help="Keep SAM's masks as they are, overlapping.")
     ] = False,
+    text: Annotated[
+        list[str] | None,
+        typer.Option(help="Segment only what this names; may be given several times."),
+    ] = None,
+    text_model: Annotated[
+        str, typer.Option(help="For --text: CLIP or SigLIP on the hub, a folder, or sam3.")
+    ] = "openai/clip-vit-base-patch32",
 ) -> None:
     """Segment everything in a picture, group the segments into classes, write what was found.
 
     SAM's masks overlap; the disjoint regions that stand for them (samlab.partition) are kept.
+    With --text the classes are the texts, and only what they name is kept.
 
     Writes into the folder: NAME.parquet (masks, boxes, scores, vectors, classes; read it with
     samlab.Segments.from_parquet, pandas or DuckDB), NAME_segments.png and NAME_classes.png.
 
     Example: samlab segment photo.jpg -o results --sam vit_b --eps 0.06
+    Example: samlab segment street.jpg --text "yellow taxi" --text dog --text-model sam3
     """
     radius = _number_or_auto("eps", eps, float)
     neighbours = _number_or_auto("min_samples", min_samples, int)
     pixels = samlab.read_image(picture)
-    segments: Segments = samlab.segment(
-        picture, sam, points_per_side=points_per_side, pred_iou_thresh=pred_iou_thresh,
-        stability_score_thresh=stability_score_thresh,
-    )  # fmt: skip
+    options: dict[str, Any] = {
+        "points_per_side": points_per_side,
+        "pred_iou_thresh": pred_iou_thresh,
+        "stability_score_thresh": stability_score_thresh,
+    }
+    if text:
+        named: Segments = samlab.segment_text(picture, text, sam=sam, model=text_model, **options)
+        counts = [f"{(named.labels == i).sum()} {word}" for i, word in enumerate(text)]
+        typer.echo(", ".join(counts))
+        for file in _write(named, pixels, out, picture.stem):
+            typer.echo(str(file))
+        return
+    segments: Segments = samlab.segment(picture, sam, **options)
     if not all_masks:
         segments = samlab.partition(segments)
     clustering = samlab.cluster(segments, eps=radius, min_samples=neighbours)
@@ -224,8 +244,8 @@ def models(
 ) -> None:
     """List the models that --sam takes, with the file of weights found for each.
 
-    Files are looked for in SAMLAB_CHECKPOINTS, Kaggle's inputs and the cache; a missing one is
-    downloaded when first used.
+    Files are looked for in SAMLAB_CHECKPOINTS, Kaggle's inputs, the cache and the Hugging Face
+    cache; a missing one is downloaded when first used. Everything from sam2.1 on needs samlab[hf].
 
     Example: samlab models --verify
     """
@@ -234,9 +254,11 @@ def models(
     said = {True: "verified", False: "NOT the official file", None: ""}
     for row in status(verify=verify):
         missing = "install samlab again" if row.name == "tiny" else "downloaded when first used"
+        missing = "gated, accept the licence on the hub first" if row.gated else missing
         where = f"{row.path}  ({row.source})" if row.path else f"not here; {missing}"
         size = f"{row.size / 1e6:,.0f} MB"
-        typer.echo(f"{row.name:<11} {size:>9}  {where}  {said[row.verified]}".rstrip())
+        line = f"{row.name:<22} {size:>9}  {row.licence:<11}  {where}  {said[row.verified]}"
+        typer.echo(line.rstrip())
 
 
 app.add_typer(bank_app, name="bank", short_help="Classes from labelled boxes.")

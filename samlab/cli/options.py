@@ -8,5 +8,7 @@ import typer
 
 ModelOption = Annotated[
     str,
-    typer.Option("--sam", help="tiny (embedded), vit_b, vit_l, vit_h, mobile_sam, or a file."),
+    typer.Option(
+        "--sam", help="tiny (embedded), vit_b, vit_l, vit_h, ... (see samlab models), or a file."
+    ),
 ]

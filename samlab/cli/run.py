@@ -44,8 +44,9 @@ def run_command(
     ] = None,
     points_per_side: Annotated[int, typer.Option(min=1, help="Grid of prompts.")] = 32,
     pred_iou_thresh: Annotated[
-        float, typer.Option(min=0, max=1, help="Masks the model rates lower are dropped.")
-    ] = 0.88,
+        float | None,
+        typer.Option(min=0, max=1, help="Masks the model rates lower are dropped; 0.88 for SAM."),
+    ] = None,
     stability_score_thresh: Annotated[
         float, typer.Option(min=0, max=1, help="Less stable masks are dropped.")
     ] = 0.95,

@@ -13,7 +13,7 @@ from samlab.errors import CheckpointError
 
 def check_weights() -> Iterator[Finding]:
     """Each model: where its file is, and whether it is the official one as far as is known."""
-    from samlab.sam.checkpoints import status
+    from samlab.sam.checkpoints import WEIGHTS, status
 
     for row in status():
         name = f"Weights {row.name}"
@@ -22,6 +22,8 @@ def check_weights() -> Iterator[Finding]:
                 yield Finding(name, "fail", "not in the package", "Install samlab again.")
             else:
                 yield Finding(name, "ok", f"in the package, {row.size / 1e6:.0f} MB")
+        elif row.path is None and row.filename == WEIGHTS:
+            continue  # one of many on the hub: `samlab models` lists them
         elif row.path is None:
             yield Finding(name, "info", f"not here; {row.size / 1e6:,.0f} MB at first use")
         elif row.verified is False or row.path.stat().st_size != row.size:
@@ -40,13 +42,13 @@ def check_weights() -> Iterator[Finding]:
 def check_given_weights(sam: str) -> Iterator[Finding]:
     """The weights that `sam` names by a path: whether they are there, and of a known model."""
     from samlab.sam import checkpoints
-    from samlab.sam.checkpoints import read_state, recognise
+    from samlab.sam.families import architecture_of
 
     if sam in checkpoints.names():
         return
     try:
         path = checkpoints.find(sam).path  # type: ignore[union-attr]  # a path is found or refused
-        kind = recognise(read_state(path), path)
+        kind = architecture_of(path)
     except CheckpointError as error:
         yield Finding("Model", "fail", str(error), "Name weights that samlab can load with --sam.")
     else:

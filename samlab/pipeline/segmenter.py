@@ -151,12 +151,23 @@ class SegmenterConfig:
             "pooling": self.how,
             "embed": [one if isinstance(one, str) else str(one.name) for one in self.embed],
             **named,
-            "masks": _decisive(self.options),
+            "masks": self._masks(),
         }
 
+    def _masks(self) -> dict[str, Any]:
+        """`_decisive`, with the threshold that belongs to the model where none is given."""
+        from samlab.sam.automatic import default_pred_iou_thresh
+
+        values = _decisive(self.options)
+        if values["pred_iou_thresh"] is None:
+            values["pred_iou_thresh"] = default_pred_iou_thresh(self.sam)
+        return values
+
     def absolute(self) -> SegmenterConfig:
-        """The same for another working directory: a checkpoint's path in full."""
-        if self.portable and os.path.isfile(self.sam):
+        """The same for another working directory: the path of a file or folder in full."""
+        from samlab.sam import checkpoints
+
+        if self.portable and str(self.sam) not in checkpoints.names() and os.path.exists(self.sam):
             return replace(self, sam=os.path.abspath(self.sam))
         return self
 

@@ -13,8 +13,15 @@ from segment_anything.modeling import Sam
 from samlab.errors import CheckpointError
 from samlab.errors.arguments import checked_arguments
 from samlab.sam import checkpoints
-from samlab.sam.checkpoints import read_state, recognise, sha256
+from samlab.sam.checkpoints import check_fit, read_state, recognise, sha256
 from samlab.sam.device import DeviceLike, DtypeLike, check_dtype, pick_device, pick_dtype
+from samlab.sam.families import (
+    FamilySam,
+    build_family,
+    family_of,
+    read_config,
+    set_pixel_statistics,
+)
 from samlab.sam.mobile_sam import build_mobile_sam
 from samlab.sam.provenance import set_weights_sha256
 
@@ -25,13 +32,18 @@ def load_sam(
     *,
     device: DeviceLike = None,
     dtype: DtypeLike = None,
-) -> Sam:
-    """Load a model as SAM's own class, so that `SamPredictor` and anyone's code work with it.
+) -> Any:
+    """Load a model: SAM as its own class, so that `SamPredictor` and anyone's code work with it.
+
+    Later models come as a `FamilySam`, which all of samlab takes in the same places.
 
     Args:
         name: `"tiny"` (embedded, no download), `"vit_b"`, `"vit_l"`, `"vit_h"` (official),
-            `"mobile_sam"`, or the path of a checkpoint (.pth, .pt or .safetensors) of one of
-            these architectures, recognised by its shapes. State dicts inside `{"model": ...}` or
+            `"mobile_sam"`; with `samlab[hf]` also `"sam2.1_hiera_tiny"` (`_small`, `_base_plus`,
+            `_large`), `"edgetam"`, `"sam_hq_vit_b"` (`_l`, `_h`), `"slimsam_77"`, `"slimsam_50"`
+            and `"sam3"`, whose weights are gated. Or the path of a checkpoint (.pth, .pt,
+            .safetensors) of one of these architectures, or a folder that transformers wrote,
+            recognised by names, shapes and configuration. State dicts inside `{"model": ...}` or
             `{"state_dict": ...}` are found.
         device: Where it computes; None for the best device that works (`pick_device`).
         dtype: Precision of the image encoder (`pick_dtype`): None for float32, `"auto"` for
@@ -40,14 +52,16 @@ def load_sam(
             `tiny` always computes in float32.
 
     Returns:
-        A `segment_anything.modeling.Sam` in eval mode, without gradients. Three attributes say
-        where it comes from: `samlab_name` (the name, or the file's name), `samlab_architecture`
-        and `weights_sha256` (of the file; once the model has been trained on, it has another
-        identity: see `samlab.sam.provenance`).
+        A `segment_anything.modeling.Sam` (SlimSAM too), or a `FamilySam` for SAM-HQ, EdgeTAM and
+        SAM 2 and 3; in eval mode, without gradients. Three attributes say where it comes from:
+        `samlab_name` (the name, or the file's name), `samlab_architecture` and `weights_sha256`
+        (of the file; once the model has been trained on, it has another identity: see
+        `samlab.sam.provenance`).
 
     Raises:
         CheckpointError: Unknown name, no file and no network, a wrong hash, a damaged file, a
-            file that would run code, or weights of another architecture.
+            file that would run code, weights of another architecture, or gated ones.
+        MissingExtraError: The model needs transformers, which is missing or too old.
         InputError: A device or dtype that cannot be used.
 
     Example:
@@ -65,13 +79,20 @@ def load_sam(
         architecture, precision = checkpoints.EMBEDDED, torch.float32
     else:
         precision = pick_dtype(target, dtype)
-        state = read_state(found.path)
-        architecture = recognise(state, found.path)
-        _check_name(found, architecture)
-        sam = _build(architecture, state, found.path)
+        state, config = read_state(found.path), read_config(found.path)
+        family = family_of(state, config, found.path)
+        if family is not None:
+            _check_name(found, family)
+            sam, architecture = build_family(family, state, config, found.path)
+        else:
+            architecture = recognise(state, found.path)
+            _check_name(found, architecture)
+            sam = _build(architecture, state, found.path)
     sam.eval().requires_grad_(False)
     sam.to(target)
-    if precision != torch.float32:
+    if isinstance(sam, FamilySam):
+        sam.precision = precision
+    elif precision != torch.float32:
         _encode_in(sam, precision)
     official = found.name in checkpoints.names()
     sam.samlab_name = found.name if official else found.path.name
@@ -82,7 +103,9 @@ def load_sam(
 
 
 def _check_name(found: checkpoints.Found, architecture: str) -> None:
-    if found.name in checkpoints.OFFICIAL and architecture != found.name:
+    """A file found under a name must hold the model of that name."""
+    own = checkpoints.architectures().get(found.name, architecture)
+    if architecture != own:
         raise CheckpointError(
             f"Expected the weights of {found.name} in '{found.path}', but they look like "
             f"{architecture}. Pass the path itself to load them as what they are."
@@ -96,38 +119,11 @@ def _build(architecture: str, state: dict[str, torch.Tensor], path: Path) -> Sam
     else:
         with torch.device("meta"):
             sam = sam_model_registry[architecture]()
-    _check_fit(sam, state, architecture, path)
+    check_fit(sam, state, architecture, path)
     weights = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
     sam.load_state_dict(weights, assign=True)
-    # Buffers that are not part of a state dict are still empty: SAM's constants.
-    fresh = {"pixel_mean": [123.675, 116.28, 103.53], "pixel_std": [58.395, 57.12, 57.375]}
-    for name, values in fresh.items():
-        sam.register_buffer(name, torch.tensor(values).view(-1, 1, 1), persistent=False)
+    set_pixel_statistics(sam)
     return sam
-
-
-def _check_fit(sam: Sam, state: dict[str, torch.Tensor], architecture: str, path: Path) -> None:
-    """Name what differs between the state dict and the model, a few of each kind."""
-    expected = {key: tuple(value.shape) for key, value in sam.state_dict().items()}
-    missing = [key for key in expected if key not in state]
-    extra = [key for key in state if key not in expected]
-    shapes = [
-        f"{key} {tuple(state[key].shape)} instead of {shape}"
-        for key, shape in expected.items()
-        if key in state and tuple(state[key].shape) != shape
-    ]
-    if not missing and not extra and not shapes:
-        return
-    parts = [
-        f"{len(found)} {what}: {', '.join(found[:3])}{', ...' if len(found) > 3 else ''}"
-        for what, found in (("missing", missing), ("unknown", extra), ("of other shape", shapes))
-        if found
-    ]
-    raise CheckpointError(
-        f"The weights in '{path}' look like {architecture} but do not fit it: "
-        f"{'; '.join(parts)}. Expected the state dict of the published {architecture}; "
-        "save exactly that, with torch.save(sam.state_dict(), path)."
-    )
 
 
 def _encode_in(sam: Sam, precision: torch.dtype) -> None:

@@ -17,7 +17,6 @@ from samlab.errors import InputError
 from samlab.errors.arguments import checked_arguments
 from samlab.sam.fast import (
     Decoder,
-    Frame,
     ImageEmbedding,
     Predictions,
     enlarge,
@@ -138,8 +137,7 @@ def picture_logits(logits: np.ndarray, features: ImageEmbedding) -> np.ndarray:
     """
     if logits.ndim != 3:
         raise InputError(f"Expected logits of shape (N, side, side), got {logits.shape}.")
-    height, width = features.image_size
-    frame = Frame(features.input_size, features.img_size, (0, 0, width, height), (height, width))
+    frame = features.frame()
     dense: np.ndarray = enlarge(torch.as_tensor(logits), frame).numpy()
     return dense
 
@@ -164,8 +162,7 @@ def _answer(
         best = found.logits(_best(found))[:, None]
         found = decoder.predict(**{**inputs, "mask_input": best}, multimask_output=False)
     index = _best(found) if keep == "best" else torch.nonzero(torch.ones_like(found.iou))
-    height, width = features.image_size
-    frame = Frame(features.input_size, features.img_size, (0, 0, width, height), (height, width))
+    frame = features.frame()
     rles, stability, kept = [], [], []
     for rows in index.split(_limit(_MASKS_AT_ONCE, features)):
         low = found.logits(rows)

@@ -51,8 +51,13 @@ def model_name(sam: Sam) -> str:
 
 
 def origin(sam: Sam) -> dict[str, Any]:
-    """What results carry in their provenance: `model`, `weights_sha256` and `versions`."""
+    """What results carry in their provenance: `model`, `weights_sha256` and `versions`.
+
+    Models whose vectors are not simply the image encoder's output say so under `features`.
+    """
+    note = getattr(sam, "note", "")
     return {
+        **({"features": note} if note else {}),
         "model": model_name(sam),
         "weights_sha256": weights_sha256(sam),
         "versions": {name: version(name) for name in ("samlab", "torch", "numpy")},

@@ -99,7 +99,7 @@ def test_segment_writes_a_table_and_two_pictures(tmp_path, photo, model):
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     assert model == {
-        "sam": "vit_b", "points_per_side": 8, "pred_iou_thresh": 0.88,
+        "sam": "vit_b", "points_per_side": 8, "pred_iou_thresh": None,
         "stability_score_thresh": 0.95,
     }  # fmt: skip
     assert done.output.startswith(
@@ -165,7 +165,10 @@ def test_models_lists_all_names_and_where_they_are(monkeypatch, tmp_path):
     done = runner.invoke(app, ["models"])
     assert done.exit_code == 0
     names = [line.split()[0] for line in done.output.splitlines()]
-    assert names == ["tiny", "vit_b", "vit_l", "vit_h", "mobile_sam"]
+    assert names[:6] == ["tiny", "vit_b", "vit_l", "vit_h", "mobile_sam", "sam2.1_hiera_tiny"]
+    last = done.output.splitlines()[-1]
+    assert last.startswith("sam3 ")
+    assert last.endswith("SAM License  not here; gated, accept the licence on the hub first")
 
 
 @pytest.mark.parametrize(

@@ -271,9 +271,8 @@ def _with(changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"mask_decoder.hf_token.weight": (1, 256)}, "they look like SAM-HQ"),
-        ({"image_encoder.trunk.pos_embed": (1, 7, 7, 96)}, "they look like SAM 2"),
-        ({"vision_encoder.pos_embed": (1, 64, 64, 768)}, "SAM as saved by transformers"),
+        ({"mask_decoder.hf_token.weight": (1, 256)}, "look like SAM-HQ but do not fit it"),
+        ({"image_encoder.trunk.pos_embed": (1, 7, 7, 96)}, "Expected one of SAM 2's four sizes"),
         (
             {"image_encoder.pos_embed": (1, 16, 16, 768)},
             "got 12 blocks of width 768 on a 16 x 16 grid.",
@@ -330,7 +329,7 @@ def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(CheckpointError) as refused:
         load_sam("vit_huge")
     text = str(refused.value)
-    assert "Expected a model name out of tiny, vit_b, vit_l, vit_h, mobile_sam, or the path" in text
+    assert "Expected a model name out of tiny, vit_b, vit_l, vit_h, mobile_sam, sam2.1_" in text
     assert "got 'vit_huge'. Did you mean 'vit_h'" in text
 
 

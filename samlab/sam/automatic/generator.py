@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,14 +17,17 @@ from tqdm.auto import tqdm
 from samlab.errors import InputError
 from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
+from samlab.sam import checkpoints
 from samlab.sam.automatic.proposals import Candidates, Proposals
 from samlab.sam.automatic.search import Search, ask_in_batches
+from samlab.sam.families import OPTIONS, architecture_of
 from samlab.sam.fast import ImageEmbedding, encode, resolve_dtype, runs_to_rle
 from samlab.segments import Segments
 
 _MOST_LAYERS = 6  # 5,461 crops, each through the image encoder
 _MOST_POINTS = 10_000_000  # of one picture
 _OUTPUT_MODES = ("binary_mask", "uncompressed_rle", "coco_rle")
+_PRED_IOU_THRESH = 0.88  # SamAutomaticMaskGenerator's default
 _PROMPTS_PER_BATCH = {"cpu": 64, "cuda": 256}
 
 
@@ -37,6 +41,7 @@ class MaskGenerator:
 
     Args:
         sam: The model, from `samlab.load_sam` or segment-anything's own registry.
+        pred_iou_thresh: None for what the model's makers set: 0.88 for SAM, 0.8 since SAM 2.
         dtype: Precision of the large products: None for that of the weights, "auto" for the
             fastest that the machine has natively, or a torch dtype or its name.
         adaptive: Go from coarse to fine and skip points inside small stable masks already found.
@@ -57,7 +62,7 @@ class MaskGenerator:
         sam: Sam,
         points_per_side: int | None = 32,
         points_per_batch: int | None = 64,
-        pred_iou_thresh: float = 0.88,
+        pred_iou_thresh: float | None = None,
         stability_score_thresh: float = 0.95,
         stability_score_offset: float = 1.0,
         box_nms_thresh: float = 0.7,
@@ -86,6 +91,8 @@ class MaskGenerator:
         self.sam = sam
         self.points_per_side = points_per_side
         self.points_per_batch = points_per_batch
+        if pred_iou_thresh is None:
+            pred_iou_thresh = default_pred_iou_thresh(sam)
         self.pred_iou_thresh = pred_iou_thresh
         self.stability_score_thresh = stability_score_thresh
         self.stability_score_offset = stability_score_offset
@@ -246,6 +253,26 @@ class MaskGenerator:
             wanted = (row % stride == stride // 2) & (column % stride == stride // 2) & ~done
             done |= wanted
             yield np.flatnonzero(wanted & ~search.covered(points))
+
+
+def default_pred_iou_thresh(sam: Any) -> float:
+    """What the makers of a model set as `pred_iou_thresh`; a name or path is not loaded.
+
+    Args:
+        sam: A model, or a name or path for `load_sam`.
+
+    Example:
+        >>> default_pred_iou_thresh("tiny")
+        0.88
+    """
+    if not isinstance(sam, (str, os.PathLike)):
+        return float(getattr(sam, "options", {}).get("pred_iou_thresh", _PRED_IOU_THRESH))
+    found = checkpoints.fetch(sam)
+    if found.name in checkpoints.names():
+        family = checkpoints.architectures().get(found.name, found.name)
+    else:
+        family = architecture_of(found.path)
+    return float(OPTIONS.get(family, {}).get("pred_iou_thresh", _PRED_IOU_THRESH))
 
 
 def _point_grids(

@@ -15,7 +15,6 @@ from samlab.errors import CheckpointError, is_out_of_memory
 from samlab.sam.automatic.proposals import Candidates
 from samlab.sam.fast import (
     Decoder,
-    Frame,
     ImageEmbedding,
     Masks,
     Predictions,
@@ -46,9 +45,7 @@ class Search:
 
     def __post_init__(self) -> None:
         self.decoder: Decoder = open_decoder(self.sam, self.features, dtype=self.dtype)
-        self.frame = Frame(
-            self.features.input_size, self.features.img_size, self.crop_box, self.image_size
-        )
+        self.frame = self.features.frame(self.crop_box, self.image_size)
 
     def ask(self, points: np.ndarray, ids: np.ndarray) -> None:
         """Ask about some of the points (n, 2) of the crop and keep what passes the floors."""

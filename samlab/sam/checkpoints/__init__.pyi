@@ -1,11 +1,15 @@
 from .catalogue import EMBEDDED as EMBEDDED
 from .catalogue import OFFICIAL as OFFICIAL
 from .catalogue import Found as Found
+from .catalogue import architectures as architectures
 from .catalogue import fetch as fetch
 from .catalogue import find as find
 from .catalogue import names as names
 from .catalogue import status as status
 from .hashes import cache_folder as cache_folder
 from .hashes import sha256 as sha256
+from .hub import WEIGHTS as WEIGHTS
+from .reading import StateDict as StateDict
+from .reading import check_fit as check_fit
 from .reading import read_state as read_state
 from .reading import recognise as recognise

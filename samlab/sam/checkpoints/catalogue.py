@@ -18,6 +18,7 @@ from pathlib import Path
 
 from samlab.errors import CheckpointError, SamlabWarning
 from samlab.errors.arguments import can_be_file, shown
+from samlab.sam.checkpoints import hub
 from samlab.sam.checkpoints.hashes import cache_folder, remember_sha256, remembered_sha256, sha256
 
 _META = "https://dl.fbaipublicfiles.com/segment_anything/"
@@ -54,8 +55,9 @@ class Found:
 class Status:
     """What is known of one model: a row of `samlab models`.
 
-    `verified` is True or False once the file was hashed and compared with the official SHA-256,
-    and None before that, without a file, and for the embedded model.
+    `verified` is True or False once the file was hashed and compared with the official SHA-256, or
+    with the one that the hub states, and None before that, without a file, and for the embedded
+    model. `size` of a model of the hub that is not here is about what it will be.
     """
 
     name: str
@@ -64,6 +66,8 @@ class Status:
     path: Path | None
     source: str
     verified: bool | None
+    licence: str = "Apache-2.0"
+    gated: bool = False
 
 
 #: Hashes and sizes of the published files: the repositories of Meta and of MobileSAM.
@@ -104,6 +108,7 @@ OFFICIAL: dict[str, Checkpoint] = {
 EMBEDDED = "tiny"
 KAGGLE_INPUT = Path("/kaggle/input")
 _EMBEDDED_FOLDER = Path(__file__).parents[1] / "tiny"
+_IN_FOLDER = ("model.safetensors", "pytorch_model.bin")
 _SUFFIXES = (".pth", ".pt", ".safetensors", ".ckpt", ".bin")
 
 
@@ -111,10 +116,15 @@ def names() -> list[str]:
     """The names that `load_sam` knows.
 
     Example:
-        >>> names()
+        >>> names()[:5]
         ['tiny', 'vit_b', 'vit_l', 'vit_h', 'mobile_sam']
     """
-    return [EMBEDDED, *OFFICIAL]
+    return [EMBEDDED, *OFFICIAL, *hub.MODELS]
+
+
+def architectures() -> dict[str, str]:
+    """Name of a downloaded model -> what its weights must be."""
+    return {name: name for name in OFFICIAL} | {m.name: m.family for m in hub.MODELS.values()}
 
 
 def find(name: str | os.PathLike[str]) -> Found | None:
@@ -137,6 +147,8 @@ def find(name: str | os.PathLike[str]) -> Found | None:
     """
     if str(name) == EMBEDDED:
         return _embedded()
+    if str(name) in hub.MODELS:
+        return _find_of_hub(hub.MODELS[str(name)])
     if str(name) not in OFFICIAL:
         return Found(str(name), _given_path(name), "path")
     checkpoint = OFFICIAL[str(name)]
@@ -166,6 +178,8 @@ def fetch(name: str | os.PathLike[str], *, progress: bool = True) -> Found:
             that cannot be written. The cache never holds an incomplete file under a final name.
     """
     found = find(name)
+    if str(name) in hub.MODELS:
+        return _fetch_of_hub(hub.MODELS[str(name)], found, progress)
     if found is None and str(name) == EMBEDDED:
         raise CheckpointError(
             f"The embedded weights are missing from '{_EMBEDDED_FOLDER}': the installation is "
@@ -222,7 +236,49 @@ def status(*, verify: bool = False) -> list[Status]:
         rows.append(
             Status(checkpoint.name, checkpoint.filename, checkpoint.size, path, source, verified)
         )
-    return rows
+    return [*rows, *(_status_of_hub(model, verify) for model in hub.MODELS.values())]
+
+
+def _find_of_hub(model: hub.HubModel) -> Found | None:
+    for folder in _named_folders():
+        own = (hub.WEIGHTS,) if folder.name == model.repository.rpartition("/")[2] else ()
+        for name in (*own, *model.filenames):
+            if (folder / name).is_file():
+                return Found(model.name, folder / name, "SAMLAB_CHECKPOINTS")
+    on_kaggle = _find_below(KAGGLE_INPUT, set(model.filenames))
+    for name in model.filenames:
+        if name in on_kaggle:
+            return Found(model.name, on_kaggle[name], "Kaggle input")
+    cached = hub.cached(model)
+    return None if cached is None else Found(model.name, cached, "Hugging Face cache")
+
+
+def _fetch_of_hub(model: hub.HubModel, found: Found | None, progress: bool) -> Found:
+    if found is None:
+        return Found(model.name, hub.download(model, progress=progress), "download")
+    if found.source == "Hugging Face cache" and hub.is_whole(found.path) is False:
+        return Found(model.name, hub.download(model, progress=progress), "download")
+    return found
+
+
+def _status_of_hub(model: hub.HubModel, verify: bool) -> Status:
+    found = _find_of_hub(model)
+    path = None if found is None else found.path
+    verified: bool | None = None
+    if path is not None:
+        stated = hub.stated_sha256(path)
+        actual = sha256(path) if verify else remembered_sha256(path)
+        verified = None if stated is None or actual is None else actual == stated
+    return Status(
+        name=model.name,
+        filename=hub.WEIGHTS if path is None else path.name,
+        size=model.megabytes * 1_000_000 if path is None else path.stat().st_size,
+        path=path,
+        source="" if found is None else found.source,
+        verified=verified,
+        licence=model.licence,
+        gated=model.gated,
+    )
 
 
 def _embedded() -> Found | None:
@@ -243,7 +299,7 @@ def _given_path(name: str | os.PathLike[str]) -> Path:
     if path.is_file():
         return path
     if path.is_dir():
-        raise CheckpointError(f"Expected a file of weights, got the folder '{path}'. Name a file.")
+        return weights_in(path)
     text = str(name)
     looks_like_path = path.suffix in _SUFFIXES or os.sep in text or "/" in text
     if isinstance(name, os.PathLike) or looks_like_path:
@@ -256,6 +312,26 @@ def _given_path(name: str | os.PathLike[str]) -> Path:
     raise CheckpointError(
         f"Expected a model name out of {', '.join(names())}, or the path of a checkpoint; "
         f"got {text!r}.{hint}"
+    )
+
+
+def weights_in(folder: Path) -> Path:
+    """The file of weights in a folder that transformers wrote.
+
+    Raises:
+        CheckpointError: There is none, or it is in several parts.
+    """
+    for name in _IN_FOLDER:
+        if (folder / name).is_file():
+            return folder / name
+    if any((folder / f"{name}.index.json").is_file() for name in _IN_FOLDER):
+        raise CheckpointError(
+            f"The weights in '{folder}' are in several files. Save them in one: "
+            "model.save_pretrained(folder, max_shard_size='50GB')."
+        )
+    raise CheckpointError(
+        f"Expected a file of weights, or a folder with {' or '.join(_IN_FOLDER)} in it; got the "
+        f"folder '{folder}' without. Name a file."
     )
 
 

@@ -41,13 +41,6 @@ _GARBLED = (
     struct.error,
 )
 
-#: A key that only this kind of model has, and what to say about it.
-_OTHERS = (
-    ("mask_decoder.hf_token.weight", "SAM-HQ, whose mask decoder has parts that SAM has not"),
-    ("image_encoder.trunk.pos_embed", "SAM 2, which is another architecture"),
-    ("vision_encoder.pos_embed", "SAM as saved by transformers, with other names for its parts"),
-)
-
 
 def read_state(path: Path) -> StateDict:
     """The state dict in a checkpoint: names to tensors on the CPU.
@@ -91,17 +84,13 @@ def _check_finite(state: StateDict, path: Path) -> None:
 
 
 def recognise(state: StateDict, path: Path) -> str:
-    """The architecture of a state dict: vit_b, vit_l, vit_h or mobile_sam.
+    """The architecture of SAM's or MobileSAM's own state dict: vit_b, vit_l, vit_h or mobile_sam.
+
+    Later models, and SAM as transformers saves it, are told by `samlab.sam.families.door`.
 
     Raises:
         CheckpointError: It is another one; the message names what it looks like.
     """
-    for key, words in _OTHERS:
-        if key in state:
-            raise CheckpointError(
-                f"Expected the weights of SAM (vit_b, vit_l, vit_h) or MobileSAM in '{path}'; "
-                f"they look like {words}. Use an official checkpoint or one tuned from it."
-            )
     if "image_encoder.patch_embed.seq.0.c.weight" in state:
         return "mobile_sam"
     position = state.get("image_encoder.pos_embed")
@@ -227,3 +216,33 @@ def _strip_prefix(state: StateDict, path: Path) -> StateDict:
         )
     prefix = next(iter(prefixes), "")
     return {key.removeprefix(prefix): value for key, value in state.items()}
+
+
+def check_fit(
+    sam: torch.nn.Module, state: dict[str, torch.Tensor], architecture: str, path: Path
+) -> None:
+    """See that a state dict is the model's, every name and shape.
+
+    Raises:
+        CheckpointError: It differs; the message names a few of each kind.
+    """
+    expected = {key: tuple(value.shape) for key, value in sam.state_dict().items()}
+    missing = [key for key in expected if key not in state]
+    extra = [key for key in state if key not in expected]
+    shapes = [
+        f"{key} {tuple(state[key].shape)} instead of {shape}"
+        for key, shape in expected.items()
+        if key in state and tuple(state[key].shape) != shape
+    ]
+    if not missing and not extra and not shapes:
+        return
+    parts = [
+        f"{len(found)} {what}: {', '.join(found[:3])}{', ...' if len(found) > 3 else ''}"
+        for what, found in (("missing", missing), ("unknown", extra), ("of other shape", shapes))
+        if found
+    ]
+    raise CheckpointError(
+        f"The weights in '{path}' look like {architecture} but do not fit it: "
+        f"{'; '.join(parts)}. Expected the state dict of the published {architecture}; "
+        "save exactly that, with torch.save(sam.state_dict(), path)."
+    )

@@ -1,6 +1,6 @@
+from .answers import Predictions as Predictions
 from .decoder import Decoder as Decoder
 from .decoder import PlainDecoder as PlainDecoder
-from .decoder import Predictions as Predictions
 from .decoder import open_decoder as open_decoder
 from .encoder import ImageEmbedding as ImageEmbedding
 from .encoder import encode as encode
@@ -8,6 +8,11 @@ from .encoder import encode_batch as encode_batch
 from .encoder import prepare as prepare
 from .encoder import resolve_dtype as resolve_dtype
 from .encoder import run_block as run_block
+from .encoder import squash as squash
+from .encoder import vit_neck as vit_neck
+from .encoder import vit_patches as vit_patches
+from .hq import HqDecoder as HqDecoder
+from .sam2 import Sam2Decoder as Sam2Decoder
 from .upsample import Frame as Frame
 from .upsample import Masks as Masks
 from .upsample import enlarge as enlarge

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -22,32 +20,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from samlab.errors import InputError, SamlabWarning
-from samlab.sam.fast.attention import ImageTokens, SharedAttention, linear
+from samlab.sam.fast.answers import Chunk, Dense, Factored, Predictions, Upscale
+from samlab.sam.fast.attention import SharedAttention, linear
 from samlab.sam.fast.encoder import ImageEmbedding, resolve_dtype
 from samlab.sam.fast.upscaling import Upscaling
 
 _PROMPTS_IN_CACHE = 8  # on a CPU: about 15 MB of attention weights
-
-
-class Predictions(Protocol):
-    """Answers to P prompts with M masks each.
-
-    Attributes:
-        iou: float32 (P, M), the model's estimate of each mask's IoU.
-        answer: int64 (P, M) or None; equal numbers mean equal logits.
-    """
-
-    iou: Tensor
-    answer: Tensor | None
-
-    def logits(self, index: Tensor) -> Tensor:
-        """Low-resolution logits of the masks named by index (n, 2) long, (prompt, mask) per row.
-
-        Returns float32 (n, 256, 256), over the whole padded input.
-        """
-
-    def tokens(self, index: Tensor) -> Tensor | None:
-        """The mask tokens behind these masks, float32 (n, 256), or None if there are none."""
 
 
 class Decoder(Protocol):
@@ -83,9 +61,13 @@ def open_decoder(
         features: The encoded image.
         dtype: Precision of the large matrix products; see `encode`.
     """
+    own = getattr(sam, "open", None)
+    if own is not None:
+        decoder: Decoder = own(features, dtype)
+        return decoder
     opened = getattr(sam.mask_decoder, "open", None)
     if opened is not None:
-        decoder: Decoder = opened(features.features, features.input_size)
+        decoder = opened(features.features, features.input_size)
         return decoder
     official = (
         type(sam.mask_decoder) is MaskDecoder
@@ -154,21 +136,6 @@ def check_prompts(
 # ---------------------------------------------------------------- plain
 
 
-@dataclass
-class _Dense:
-    """Answers that hold all logits (P, M, 256, 256)."""
-
-    iou: Tensor
-    low: Tensor
-    answer: Tensor | None = None
-
-    def logits(self, index: Tensor) -> Tensor:
-        return self.low[index[:, 0], index[:, 1]].float()
-
-    def tokens(self, index: Tensor) -> Tensor | None:
-        return None
-
-
 class PlainDecoder:
     """Calls the model's own prompt encoder and mask decoder, whatever they are."""
 
@@ -197,7 +164,7 @@ class PlainDecoder:
             dense_prompt_embeddings=dense,
             multimask_output=multimask_output,
         )
-        return _Dense(iou.float(), low.float())
+        return Dense(iou.float(), low.float())
 
 
 # ---------------------------------------------------------------- factored
@@ -212,6 +179,12 @@ class PromptDecoder:
     half precision gives NaN, it goes on in float32 with a warning.
     """
 
+    iou_place = 0
+    """Where the IoU token stands among the output tokens; the mask tokens follow it."""
+
+    always: tuple[int, ...] = ()
+    """Mask tokens that are read besides those that answer."""
+
     def __init__(
         self, sam: Sam, features: ImageEmbedding, *, dtype: torch.dtype | str | None = None
     ) -> None:
@@ -224,15 +197,39 @@ class PromptDecoder:
 
     @torch.inference_mode()
     def _open(self) -> None:
+        image, position = self._image_tokens(), self._position()[0].flatten(1).t()
+        transformer = self._sam.mask_decoder.transformer
+        self._attention = SharedAttention(transformer, image, position, self.dtype)
+        height, width = self._embedding.features.shape[-2:]
+        self._upscaling = self._open_upscaling((int(height), int(width)))
+
+    # What the decoders of other models do otherwise: see `samlab.sam.fast.sam2` and `hq`.
+
+    def _image_tokens(self) -> Tensor:
+        """(L, C), before any prompt is known."""
+        features = self._embedding.features[0].float()
+        return features.flatten(1).t() + self._prompts.no_mask_embed.weight
+
+    def _position(self) -> Tensor:
+        return self._prompts.get_dense_pe()
+
+    def _open_upscaling(self, grid: tuple[int, int]) -> Upscale:
+        attention, layers = self._attention, self._sam.mask_decoder.output_upscaling
+        return Upscaling.open(layers, attention.base, attention.shift, grid, self.dtype)
+
+    def _output_tokens(self) -> Tensor:
         decoder = self._sam.mask_decoder
-        features = self._embedding.features.float()
-        image = features[0].flatten(1).t() + self._prompts.no_mask_embed.weight
-        position = self._prompts.get_dense_pe()[0].flatten(1).t()
-        self._attention = SharedAttention(decoder.transformer, image, position, self.dtype)
-        grid = (int(features.shape[-2]), int(features.shape[-1]))
-        self._upscaling = Upscaling.open(
-            decoder.output_upscaling, self._attention.base, self._attention.shift, grid, self.dtype
-        )
+        return torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
+
+    def _sparse(
+        self, points: tuple[Tensor, Tensor] | None, boxes: Tensor | None, count: int
+    ) -> Tensor:
+        """The tokens (P, n, C) of P prompts."""
+        return self._prompts(points=points, boxes=boxes, masks=None)[0].expand(count, -1, -1)
+
+    def _heads(self) -> list[MLP]:
+        """The hypernetworks, one for each mask token."""
+        return list(self._sam.mask_decoder.output_hypernetworks_mlps)
 
     @torch.inference_mode()
     def predict(
@@ -245,23 +242,56 @@ class PromptDecoder:
     ) -> Predictions:
         """See `Decoder.predict`."""
         if mask_input is not None:
-            plain = PlainDecoder(self._sam, self._embedding)
-            return plain.predict(point_coords, point_labels, boxes, mask_input, multimask_output)
+            return self._predict_masked(
+                point_coords, point_labels, boxes, mask_input, multimask_output
+            )
         count = check_prompts(self._embedding, point_coords, point_labels, boxes, None)
+        return self._answers(
+            self._tokens(point_coords, point_labels, boxes, count), multimask_output
+        )
+
+    def _answers(self, tokens: Tensor, multimask_output: bool) -> Predictions:
+        return self._predict(tokens, self._masks(multimask_output))
+
+    def _predict_masked(
+        self,
+        point_coords: Tensor | None,
+        point_labels: Tensor | None,
+        boxes: Tensor | None,
+        mask_input: Tensor,
+        multimask_output: bool,
+    ) -> Predictions:
+        plain = PlainDecoder(self._sam, self._embedding)
+        return plain.predict(point_coords, point_labels, boxes, mask_input, multimask_output)
+
+    def _masks(self, multimask_output: bool) -> list[int]:
+        """Which of the mask tokens answer."""
+        count = self._sam.mask_decoder.num_mask_tokens
+        return list(range(1, count)) if multimask_output else [0]
+
+    def _tokens(
+        self,
+        point_coords: Tensor | None,
+        point_labels: Tensor | None,
+        boxes: Tensor | None,
+        count: int,
+    ) -> Tensor:
+        """Output tokens and those of the prompts, float32 (P, t, C)."""
         points = None
         if point_coords is not None and point_labels is not None:
             points = (point_coords, point_labels)
-        sparse, _ = self._prompts(points=points, boxes=boxes, masks=None)
-        decoder = self._sam.mask_decoder
-        output = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight]).float()
-        tokens = torch.cat([output.expand(count, -1, -1), sparse.float()], dim=1)
-        masks = slice(1, None) if multimask_output else slice(0, 1)
+        sparse = self._sparse(points, boxes, count).float()
+        return torch.cat([self._output_tokens().float().expand(count, -1, -1), sparse], dim=1)
+
+    def _predict(self, tokens: Tensor, masks: list[int]) -> Factored:
+        """Answer with some of the masks."""
+        count = len(tokens)
         step = _PROMPTS_IN_CACHE if tokens.device.type == "cpu" else count
         chunks = [self._answer(part, masks) for part in tokens.split(step)]
         if self.dtype != torch.float32 and any(bool(c.iou.isnan().any()) for c in chunks):
             self._leave_half_precision()
             chunks = [self._answer(part, masks) for part in tokens.split(step)]
-        return _Factored(
+        return Factored(
             iou=torch.cat([chunk.iou for chunk in chunks]),
             chunks=chunks,
             step=step,
@@ -278,16 +308,15 @@ class PromptDecoder:
         self.dtype = torch.float32
         self._open()
 
-    def _answer(self, tokens: Tensor, masks: slice) -> _Chunk:
-        decoder = self._sam.mask_decoder
+    def _answer(self, tokens: Tensor, masks: list[int]) -> Chunk:
         # The tokens are: IoU, one per mask, then the prompt's own.
-        places = torch.arange(decoder.num_mask_tokens, device=tokens.device)[masks] + 1
-        seen, image = self._attention(tokens, F.pad(places, (1, 0)))
-        iou = _mlp(decoder.iou_prediction_head, seen[:, 0])[:, masks]
-        mask_tokens = seen[:, 1:]
-        heads = list(decoder.output_hypernetworks_mlps)[masks]
-        hyper = torch.stack([_mlp(head, mask_tokens[:, i]) for i, head in enumerate(heads)], dim=1)
-        return _Chunk(iou, mask_tokens, hyper, image)
+        places = torch.tensor([-1, *masks, *self.always], device=tokens.device)
+        seen, image = self._attention(tokens, places + 1 + self.iou_place)
+        iou = _mlp(self._sam.mask_decoder.iou_prediction_head, seen[:, 0])[:, masks]
+        mask_tokens, heads = seen[:, 1:], self._heads()
+        asked = enumerate([*masks, *self.always])
+        hyper = torch.stack([_mlp(heads[k], mask_tokens[:, i]) for i, k in asked], dim=1)
+        return Chunk(iou, mask_tokens, hyper, image)
 
 
 def _mlp(mlp: MLP, x: Tensor) -> Tensor:
@@ -296,48 +325,3 @@ def _mlp(mlp: MLP, x: Tensor) -> Tensor:
         x = F.relu(linear(layer, x))
     x = linear(last, x)
     return torch.sigmoid(x) if mlp.sigmoid_output else x
-
-
-@dataclass
-class _Chunk:
-    """Up to 8 prompts: iou (b, M), mask tokens (b, M, C), hypernetworks' answer (b, M, 32)."""
-
-    iou: Tensor
-    mask_tokens: Tensor
-    hyper: Tensor
-    image: ImageTokens
-
-
-@dataclass
-class _Factored:
-    """Answers whose masks are upscaled when asked for."""
-
-    iou: Tensor
-    chunks: list[_Chunk]
-    step: int
-    upscaling: Upscaling
-    answer: Tensor | None = None
-
-    @torch.inference_mode()
-    def logits(self, index: Tensor) -> Tensor:
-        height, width = self.upscaling.grid
-        out = self.iou.new_empty((len(index), 4 * height, 4 * width))
-        for chunk, places, prompts, masks in self._by_chunk(index):
-            wanted, inverse = torch.unique(prompts, return_inverse=True)
-            low = self.upscaling(chunk.image, wanted, chunk.hyper[wanted])
-            out[places] = low[inverse, masks].to(out.dtype)
-        return out
-
-    @torch.inference_mode()
-    def tokens(self, index: Tensor) -> Tensor | None:
-        out = self.iou.new_empty((len(index), self.chunks[0].mask_tokens.shape[-1]))
-        for chunk, places, prompts, masks in self._by_chunk(index):
-            out[places] = chunk.mask_tokens[prompts, masks]
-        return out
-
-    def _by_chunk(self, index: Tensor) -> Iterator[tuple[_Chunk, Tensor, Tensor, Tensor]]:
-        index = index.to(self.iou.device)
-        for i, chunk in enumerate(self.chunks):
-            places = torch.nonzero(index[:, 0] // self.step == i)[:, 0]
-            if len(places):
-                yield chunk, places, index[places, 0] - i * self.step, index[places, 1]

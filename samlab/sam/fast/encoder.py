@@ -31,12 +31,14 @@ from segment_anything.modeling.image_encoder import (
 from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.transforms.functional import resize, to_pil_image
+from torchvision.transforms.functional import InterpolationMode, resize, to_pil_image
+from torchvision.transforms.v2.functional import resize as resize_tensor
 
 from samlab.errors import CheckpointError, SamlabWarning
 from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
 from samlab.sam.device import pick_dtype
+from samlab.sam.fast.upsample import Frame
 
 _QUERY_SLICE = 512  # queries of one head whose scores (8 MB in float32) stay in the cache
 _MLP_SLICE = 1024  # tokens whose hidden layer stays in the cache
@@ -52,12 +54,17 @@ class ImageEmbedding:
         input_size: (h, w) of the resized picture inside the padded input, pixels.
         image_size: (H, W) of the picture itself, pixels.
         img_size: Side of the padded square input, normally 1024.
+        details: What else a decoder needs of the picture, such as SAM 2's finer features.
+        padded: Whether the picture keeps its shape and is padded, as in SAM, or is squashed to the
+            square, as in SAM 2 and later; `input_size` is the whole square then.
     """
 
     features: Tensor
     input_size: tuple[int, int]
     image_size: tuple[int, int]
     img_size: int = 1024
+    details: tuple[Tensor, ...] = ()
+    padded: bool = True
 
     @property
     def stride(self) -> float:
@@ -81,6 +88,17 @@ class ImageEmbedding:
         """The features as a float32 array (C, G, G), for code that does not know torch."""
         array: np.ndarray = self.features[0].float().cpu().numpy()
         return array
+
+    def frame(
+        self,
+        crop_box: tuple[int, int, int, int] | None = None,
+        image_size: tuple[int, int] | None = None,
+    ) -> Frame:
+        """How logits become masks of the picture; of a larger one, if this is a crop of it."""
+        height, width = self.image_size
+        box = (0, 0, width, height) if crop_box is None else crop_box
+        size = self.image_size if image_size is None else image_size
+        return Frame(self.input_size, self.img_size, box, size, self.padded)
 
     def to_input(self, points: np.ndarray) -> np.ndarray:
         """Points or corners (..., 2) as (x, y) in the picture -> in the resized input, float64."""
@@ -126,7 +144,7 @@ def encode_batch(
     for start in range(0, len(images), step):
         arrays = [read_image(image) for image in images[start : start + step]]
         inputs, sizes = zip(*(prepare(array, sam) for array in arrays), strict=True)
-        features = _features(torch.cat(inputs), sam, precision, compile)
+        features, *details = _encoded(torch.cat(inputs), sam, precision, compile)
         for i, (array, size) in enumerate(zip(arrays, sizes, strict=True)):
             out.append(
                 ImageEmbedding(
@@ -134,6 +152,8 @@ def encode_batch(
                     input_size=size,
                     image_size=(array.shape[0], array.shape[1]),
                     img_size=sam.image_encoder.img_size,
+                    details=tuple(detail[i : i + 1] for detail in details),
+                    padded=getattr(sam, "padded", True),
                 )
             )
     return out
@@ -142,6 +162,9 @@ def encode_batch(
 def resolve_dtype(dtype: torch.dtype | str | None, sam: Sam) -> torch.dtype:
     """The precision that `dtype` stands for on this model's device; see `encode`."""
     if dtype is None:
+        if hasattr(sam, "precision"):
+            precision: torch.dtype = sam.precision
+            return precision
         weight = next((p for p in sam.parameters() if p.is_floating_point()), sam.pixel_mean)
         return weight.dtype
     return pick_dtype(sam.device, dtype)
@@ -150,6 +173,9 @@ def resolve_dtype(dtype: torch.dtype | str | None, sam: Sam) -> torch.dtype:
 def prepare(image: np.ndarray, sam: Sam) -> tuple[Tensor, tuple[int, int]]:
     """Resize, normalise and pad as SamPredictor does; float32 (1, 3, S, S) and the valid size."""
     side = sam.image_encoder.img_size
+    if not getattr(sam, "padded", True):
+        pixels = squash(image, side).to(sam.device)
+        return (pixels - sam.pixel_mean) / sam.pixel_std, (side, side)
     height, width = ResizeLongestSide.get_preprocess_shape(*image.shape[:2], side)
     # SAM rounds the short side of a very thin picture to 0 and fails; one row or column is kept.
     height, width = max(height, 1), max(width, 1)
@@ -161,28 +187,46 @@ def prepare(image: np.ndarray, sam: Sam) -> tuple[Tensor, tuple[int, int]]:
     return F.pad(pixels, (0, side - width, 0, side - height))[None], (height, width)
 
 
+def squash(image: np.ndarray, side: int) -> Tensor:
+    """Resize both sides to a square, uint8 (1, 3, S, S), as transformers does since SAM 2."""
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
+    return resize_tensor(pixels, [side, side], InterpolationMode.BILINEAR, antialias=True)[None]
+
+
 @torch.inference_mode()
-def _features(x: Tensor, sam: Sam, dtype: torch.dtype, compile: bool) -> Tensor:
+def _encoded(x: Tensor, sam: Sam, dtype: torch.dtype, compile: bool) -> tuple[Tensor, ...]:
+    """The features and, where the model's decoder needs more of the picture, the details."""
     encoder = sam.image_encoder
-    if not isinstance(encoder, ImageEncoderViT):
+    own = getattr(sam, "run_encoder", None)
+    if own is None and not isinstance(encoder, ImageEncoderViT):
         weight = next((p for p in encoder.parameters() if p.is_floating_point()), x)
-        return _checked_features(encoder(x.to(weight.dtype)).float())
-    walk = _compiled() if compile else vit_features
-    features = walk(encoder, x, dtype)
-    if dtype != torch.float32 and not bool(torch.isfinite(features).all()):
+        return _checked_features((encoder(x.to(weight.dtype)).float(),))
+
+    def walk(dtype: torch.dtype) -> tuple[Tensor, ...]:
+        if own is not None:
+            found: tuple[Tensor, ...] = own(x, dtype)
+            return found
+        return ((_compiled() if compile else vit_features)(encoder, x, dtype),)
+
+    features = walk(dtype)
+    if dtype != torch.float32 and not _finite(features):
         warnings.warn(
             f"The image encoder gave NaN or infinity in {dtype}; encoding again in float32. "
             "Pass dtype='float32' to do so at once.",
             SamlabWarning,
             stacklevel=4,
         )
-        features = walk(encoder, x, torch.float32)
+        features = walk(torch.float32)
     return _checked_features(features)
 
 
-def _checked_features(features: Tensor) -> Tensor:
+def _finite(features: tuple[Tensor, ...]) -> bool:
+    return all(bool(torch.isfinite(part).all()) for part in features)
+
+
+def _checked_features(features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """NaN here would become a picture in which nothing is found."""
-    if not bool(torch.isfinite(features).all()):
+    if not _finite(features):
         raise CheckpointError(
             "The image encoder answers with NaN or infinity, so that nothing can be segmented. Its "
             "weights are damaged; load the model again, from an earlier checkpoint."
@@ -197,14 +241,24 @@ def _compiled() -> Callable[[ImageEncoderViT, Tensor, torch.dtype], Tensor]:
 
 def vit_features(encoder: ImageEncoderViT, x: Tensor, dtype: torch.dtype) -> Tensor:
     """`encoder(x)` for normalised, padded pictures (B, 3, S, S); float32 (B, C, S/16, S/16)."""
+    x = vit_patches(encoder, x, dtype)
+    for block in encoder.blocks:
+        x = run_block(block, x, dtype)
+    return vit_neck(encoder, x, dtype)
+
+
+def vit_patches(encoder: ImageEncoderViT, x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Normalised pixels (B, 3, S, S) to the residual stream, float32 (B, S/16, S/16, C)."""
     patches = encoder.patch_embed.proj
     x = F.conv2d(x.to(dtype), patches.weight.to(dtype), _cast(patches.bias, dtype), patches.stride)
     x = x.permute(0, 2, 3, 1).float()
     if encoder.pos_embed is not None:
         x = x + encoder.pos_embed.float()
-    x = x.contiguous()
-    for block in encoder.blocks:
-        x = run_block(block, x, dtype)
+    return x.contiguous()
+
+
+def vit_neck(encoder: ImageEncoderViT, x: Tensor, dtype: torch.dtype) -> Tensor:
+    """The residual stream (B, G, G, C) to the embedding, float32 (B, 256, G, G)."""
     x = x.permute(0, 3, 1, 2)
     narrow, norm1, smooth, norm2 = encoder.neck
     x = F.conv2d(x.to(dtype), narrow.weight.to(dtype)).float()

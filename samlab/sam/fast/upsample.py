@@ -70,12 +70,16 @@ class Frame:
         input_size: (h, w) of the resized crop in the padded input; img_size: the input's side.
         crop_box: (x0, y0, x1, y1) of the crop in the picture, half-open.
         image_size: (H, W) of the picture.
+        padded: True as in SAM, whose logits are enlarged to the input, freed of its padding and
+            resized to the crop. False as in SAM 2 and later, where the crop was squashed to a
+            square without padding: logits are resized to the crop at once.
     """
 
     input_size: tuple[int, int]
     img_size: int
     crop_box: tuple[int, int, int, int]
     image_size: tuple[int, int]
+    padded: bool = True
 
     @property
     def crop_size(self) -> tuple[int, int]:
@@ -83,19 +87,26 @@ class Frame:
         x0, y0, x1, y1 = self.crop_box
         return y1 - y0, x1 - x0
 
+    @property
+    def canvas(self) -> tuple[int, int]:
+        """(H, W) to which all logits are enlarged first, padding included."""
+        return (self.img_size, self.img_size) if self.padded else self.crop_size
+
+    @property
+    def content(self) -> tuple[int, int]:
+        """(h, w) of the canvas that the crop covers, from its upper left corner."""
+        return self.input_size if self.padded else self.crop_size
+
     @cached_property
     def out_tables(self) -> tuple[Table, Table]:
-        """From the resized input to the crop: (columns, rows)."""
-        (h, w), (height, width) = self.input_size, self.crop_size
+        """From the content of the canvas to the crop: (columns, rows)."""
+        (h, w), (height, width) = self.content, self.crop_size
         return bilinear_table(w, width), bilinear_table(h, height)
 
     def tables(self, side: int) -> tuple[Table, Table]:
-        """From logits of this side to the resized input: (columns, rows)."""
-        h, w = self.input_size
-        return (
-            bilinear_table(side, self.img_size, w),
-            bilinear_table(side, self.img_size, h),
-        )
+        """From logits of this side to the content of the canvas: (columns, rows)."""
+        (h, w), (height, width) = self.content, self.canvas
+        return bilinear_table(side, width, w), bilinear_table(side, height, h)
 
 
 @dataclass(frozen=True)
@@ -151,8 +162,8 @@ def _trace_all(logits: Tensor, frame: Frame, threshold: float, offset: float) ->
     levels = np.array([threshold - offset, threshold, threshold + offset]).astype(np.float32)
     x0, y0, _, _ = frame.crop_box
     # The tables hold more than the edge pixels only if the input is at least so long.
-    fourfold = frame.img_size == 4 * low.shape[2] and frame.input_size[0] >= 6
-    resized = frame.crop_size != frame.input_size
+    fourfold = frame.canvas[0] == 4 * low.shape[2] and frame.content[0] >= 6
+    resized = frame.crop_size != frame.content
 
     def one(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         result: tuple[np.ndarray, np.ndarray, np.ndarray] = trace(
@@ -187,7 +198,7 @@ def _dense(logits: Tensor, frame: Frame, threshold: float, offset: float) -> Mas
         return Masks(none.astype(np.float32), none, none.reshape(0, 4), [])
     height, width = frame.crop_size
     device = logits.device
-    pixels = max(height * width, frame.img_size**2)
+    pixels = max(height * width, frame.canvas[0] * frame.canvas[1])
     step = max(1, _DENSE_PIXELS.get(device.type, 1 << 24) // pixels)
     columns: list[list[np.ndarray]] = [[], [], [], []]
     runs: list[np.ndarray] = []
@@ -204,11 +215,11 @@ def _dense(logits: Tensor, frame: Frame, threshold: float, offset: float) -> Mas
 
 
 def enlarge(logits: Tensor, frame: Frame) -> Tensor:
-    """Dense logits (n, side, side) -> (n, H, W) of the crop, by SAM's two interpolations."""
-    size = (frame.img_size, frame.img_size)
-    h, w = frame.input_size
-    x = F.interpolate(logits[:, None].float(), size, mode="bilinear", align_corners=False)
-    x = F.interpolate(x[..., :h, :w], frame.crop_size, mode="bilinear", align_corners=False)
+    """Dense logits (n, side, side) -> (n, H, W) of the crop, by SAM's two interpolations or one."""
+    h, w = frame.content
+    x = F.interpolate(logits[:, None].float(), frame.canvas, mode="bilinear", align_corners=False)
+    if frame.padded:
+        x = F.interpolate(x[..., :h, :w], frame.crop_size, mode="bilinear", align_corners=False)
     return x[:, 0]
 
 

@@ -11,6 +11,7 @@ from .latent import plot_embedding as plot_embedding
 from .latent import plot_k_distances as plot_k_distances
 from .latent import plot_projection as plot_projection
 from .latent import plot_sweep as plot_sweep
+from .models import plot_models as plot_models
 from .pictures import plot_class_panels as plot_class_panels
 from .pictures import plot_classes as plot_classes
 from .pictures import plot_heat_map as plot_heat_map

@@ -328,11 +328,11 @@ def test_an_interrupted_download_leaves_nothing(
         ("vit-h", "got 'vit-h'. Did you mean 'vit_h'"),
         ("vitb", "Did you mean 'vit_b'"),
         ("mobilesam", "Did you mean 'mobile_sam'?"),
-        ("zebra", "Expected a model name out of tiny, vit_b, vit_l, vit_h, mobile_sam, or the"),
+        ("zebra", "Expected a model name out of tiny, vit_b, vit_l, vit_h, mobile_sam, sam2.1_"),
         ("weights/none.pth", "No checkpoint at 'weights/none.pth': the file does not exist."),
         ("none.safetensors", "No checkpoint at 'none.safetensors'"),
         (Path("nothing"), "No checkpoint at 'nothing'"),
-        (Path("/"), "Expected a file of weights, got the folder '/'."),
+        (Path("/"), "in it; got the folder '/' without. Name a file."),
     ],
 )
 def test_unknown_names_and_missing_files(world, name, message):
