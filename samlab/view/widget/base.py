@@ -1,9 +1,10 @@
 """What all widgets share: the script, the error banner, the written file, the static twin.
 
 A widget is shown in one of two ways. Where a notebook's front end asked for the cell, it is a live
-anywidget. Where none did (papermill, nbconvert --execute, a test), it opens no channel to a browser
-and its output is the self-contained HTML page in a frame, beside a plain picture; so a report made
-from it stays alive without kernel and network.
+anywidget, below a picture that hides while the widget is there and is left when the notebook is
+opened again without its kernel. Where none did (papermill, nbconvert --execute, a test), it opens
+no channel to a browser and its output is the self-contained HTML page in a frame, beside a plain
+picture; so a report made from it stays alive without kernel and network.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any, ClassVar
+from uuid import uuid4
 
 import anywidget
 import numpy as np
 import traitlets
 from IPython.core.getipython import get_ipython
+from IPython.display import publish_display_data
 from PIL import Image
 
 from samlab.errors import SamlabError
@@ -31,6 +34,7 @@ from samlab.view.widget import html
 from samlab.view.widget.script import bundle, styles
 
 _VIEW = Path(__file__).parents[1]
+_VIEW_TYPE = "application/vnd.jupyter.widget-view+json"
 
 
 @cache
@@ -80,12 +84,14 @@ class BaseWidget(anywidget.AnyWidget):
     _css = style()
     kind = traitlets.Unicode().tag(sync=True)
     payload = traitlets.Dict().tag(sync=True)
+    #: Names the picture that stands in for the widget, so that the page can hide it.
+    stand_in = traitlets.Unicode().tag(sync=True)
     #: Names of the traits that a written file carries.
     _written: ClassVar[tuple[str, ...]] = ("kind", "payload")
 
     def __init__(self, **traits: Any) -> None:
         self._live = has_front_end()
-        super().__init__(**traits)
+        super().__init__(stand_in=f"samlab-{uuid4().hex}", **traits)
         self.on_msg(self._receive)
 
     def open(self) -> None:
@@ -142,18 +148,35 @@ class BaseWidget(anywidget.AnyWidget):
         """
         return write_atomic(path, self.to_html())
 
+    def _ipython_display_(self, **_: Any) -> None:
+        """Show itself in IPython, whatever ipywidgets: version 7 asks for no MIME bundle."""
+        data, metadata = self._repr_mimebundle_()
+        if _VIEW_TYPE in data:
+            # A front end takes the widget where it has several forms, even without its kernel, and
+            # then says "model not found". So the picture is an output of its own.
+            still = html.stand_in(self.stand_in, jpeg(self._small(), quality=85), self._caption())
+            publish_display_data({"text/html": still, "text/plain": repr(self)})
+            data = {**data, "text/html": "", "text/plain": ""}
+        publish_display_data(data, metadata)
+
     def _repr_mimebundle_(self, **_: Any) -> Any:
         plain = {"text/plain": repr(self)}
         if self._live:
             bundle = super()._repr_mimebundle_()
             data, metadata = bundle if isinstance(bundle, tuple) else (bundle or plain, {})
-            # Shown where the saved notebook is opened without its kernel.
-            return {**data, "image/png": _png(self._small())}, metadata
+            return data, metadata
         if get_ipython() is None:
             return plain, {}
         still = self._small()
-        framed = html.frame(self.to_html(inline=True), self._height(), jpeg(still, quality=80))
+        framed = html.frame(
+            self.to_html(inline=True), self._height(), jpeg(still, quality=80), self._caption()
+        )
         return {"text/html": framed, "image/png": _png(still), **plain}, {}
+
+    def _caption(self) -> str:
+        """What the still picture shows, for those who do not see it."""
+        title = self.payload.get("title")
+        return f"{type(self).__name__} of {title}" if title else type(self).__name__
 
     def _small(self) -> np.ndarray:
         """The still picture, at most 1,000 pixels wide and high."""
