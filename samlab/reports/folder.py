@@ -29,6 +29,7 @@ from samlab.reports.index import (
 )
 from samlab.reports.making import report_worker, request_report
 from samlab.reports.notebook import check_parameters, failed_notebook, report_notebook
+from samlab.threads import usable_cores
 from samlab.worker import Worker
 
 PictureSources: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -195,7 +196,7 @@ def _answers(
             worker.close()
 
     with tempfile.TemporaryDirectory(prefix="samlab-reports-", ignore_cleanup_errors=True) as work:
-        threads = max(1, _usable_threads() // jobs)
+        threads = max(1, usable_cores() // jobs)
         workers = []
         for i in range(jobs):
             own = Path(work, str(i))
@@ -215,15 +216,6 @@ def _answers(
             for thread in serving:
                 if thread.is_alive():
                     thread.join(timeout=10)
-
-
-def _usable_threads() -> int:
-    """What OMP_NUM_THREADS allows, else the processors that this process may use."""
-    given = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-    if given.isdigit() and int(given) > 0:
-        return int(given)
-    ask = getattr(os, "sched_getaffinity", None)  # Linux only
-    return len(ask(0)) if ask else os.cpu_count() or 1
 
 
 def _in_order(entries: dict[str, Entry]) -> list[Entry]:

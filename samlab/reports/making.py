@@ -15,6 +15,7 @@ from samlab.errors import SamlabError
 from samlab.files import make_folder, write_atomic
 from samlab.reports.notebook import FAILED_NOTEBOOK, execute_report
 from samlab.reports.summary import plain_thumbnail, read_summary
+from samlab.threads import computing_environment
 from samlab.worker import Worker, WorkerDied
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -28,6 +29,7 @@ def report_worker(folder: Path, threads: int) -> Worker:
         threads: How many threads its kernels compute with.
     """
     environment = {
+        **computing_environment(threads),
         **dict.fromkeys(_THREADS, str(threads)),
         "TMPDIR": str(folder),
         "PYTHONFAULTHANDLER": "1",

@@ -21,6 +21,7 @@ from samlab.runs.disk.shards import Outcome
 from samlab.runs.engine.collect import RunError
 from samlab.runs.engine.job import Job
 from samlab.runs.engine.read_ahead import Loaded, load_picture
+from samlab.threads import computing_environment
 from samlab.worker import NotPrepared, Worker, WorkerDied
 
 _RESTARTS = 3  # of the process of one device, before it is given up
@@ -87,7 +88,10 @@ class DeviceProcesses:
     def _worker(self, device: str | None) -> Worker:
         config = replace(self.config, device=device)
         try:
-            return Worker(prepare_segmenter, config, self.cache, self.readers or 2)
+            return Worker(
+                prepare_segmenter, config, self.cache, self.readers or 2,
+                environment=computing_environment(),
+            )  # fmt: skip
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise InputError(
                 f"What embed holds cannot be sent to another process ({error}). Name the "
