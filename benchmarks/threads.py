@@ -48,9 +48,8 @@ def main() -> None:
             )
             found[way].append(float(done.stdout))
     for way, times in found.items():
-        print(
-            f"{way:12}  median {statistics.median(times):.2f} s  ({min(times):.2f} to {max(times):.2f})"
-        )
+        middle, least, most = statistics.median(times), min(times), max(times)
+        print(f"{way:12}  median {middle:.2f} s  ({least:.2f} to {most:.2f})")
 
 
 if __name__ == "__main__":
