@@ -21,11 +21,11 @@ import time, torch
 from benchmarks._measure import build, picture
 from samlab.sam.fast.encoder import encode
 sam, image = build("tiny", "cpu"), picture((500, 375))
-encode(sam, image)
+encode(image, sam)
 times = []
 for _ in range(3):
     start = time.perf_counter()
-    encode(sam, image)
+    encode(image, sam)
     times.append(time.perf_counter() - start)
 print(min(times))
 """

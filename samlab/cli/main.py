@@ -20,7 +20,7 @@ from samlab.cli.options import ModelOption
 from samlab.cli.run import cache_app, run_command
 from samlab.errors import InputError, SamlabError, counted
 from samlab.files import atomic_file, make_folder
-from samlab.threads import computing_environment
+from samlab.process.threads import computing_environment
 
 if TYPE_CHECKING:
     from samlab.segments import Segments

@@ -14,7 +14,7 @@ from packaging.version import InvalidVersion, Version
 from samlab.doctor.findings import Finding
 from samlab.doctor.packages import version
 from samlab.errors import counted
-from samlab.threads import measured_cores, usable_cores, waits_actively
+from samlab.process.threads import measured_cores, usable_cores, waits_actively
 
 
 def check_torch() -> list[Finding]:

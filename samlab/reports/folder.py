@@ -19,6 +19,7 @@ from samlab.errors import InputError
 from samlab.errors.arguments import checked_arguments
 from samlab.files import make_folder
 from samlab.pictures import list_pictures
+from samlab.process.threads import usable_cores
 from samlab.reports.index import (
     Entry,
     after,
@@ -29,7 +30,6 @@ from samlab.reports.index import (
 )
 from samlab.reports.making import report_worker, request_report
 from samlab.reports.notebook import check_parameters, failed_notebook, report_notebook
-from samlab.threads import usable_cores
 from samlab.worker import Worker
 
 PictureSources: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]

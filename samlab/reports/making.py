@@ -13,9 +13,9 @@ from typing import Any
 
 from samlab.errors import SamlabError
 from samlab.files import make_folder, write_atomic
+from samlab.process.threads import computing_environment
 from samlab.reports.notebook import FAILED_NOTEBOOK, execute_report
 from samlab.reports.summary import plain_thumbnail, read_summary
-from samlab.threads import computing_environment
 from samlab.worker import Worker, WorkerDied
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")

@@ -17,11 +17,12 @@ from samlab.pictures import Picture
 from samlab.pipeline.cache import SegmentCache
 from samlab.pipeline.read_through import ReadThroughCache
 from samlab.pipeline.segmenter import SegmenterConfig
+from samlab.process.progress import WANTED
+from samlab.process.threads import computing_environment
 from samlab.runs.disk.shards import Outcome
 from samlab.runs.engine.collect import RunError
 from samlab.runs.engine.job import Job
 from samlab.runs.engine.read_ahead import Loaded, load_picture
-from samlab.threads import computing_environment
 from samlab.worker import NotPrepared, Worker, WorkerDied
 
 _RESTARTS = 3  # of the process of one device, before it is given up
@@ -90,7 +91,7 @@ class DeviceProcesses:
         try:
             return Worker(
                 prepare_segmenter, config, self.cache, self.readers or 2,
-                environment=computing_environment(),
+                environment={**computing_environment(), WANTED: "0"},
             )  # fmt: skip
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise InputError(

@@ -36,6 +36,7 @@ from torchvision.transforms.functional import resize, to_pil_image
 from samlab.errors import CheckpointError, SamlabWarning
 from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
+from samlab.process.progress import stage
 from samlab.sam.device import pick_dtype
 
 _QUERY_SLICE = 512  # queries of one head whose scores (8 MB in float32) stay in the cache
@@ -166,9 +167,14 @@ def _features(x: Tensor, sam: Sam, dtype: torch.dtype, compile: bool) -> Tensor:
     encoder = sam.image_encoder
     if not isinstance(encoder, ImageEncoderViT):
         weight = next((p for p in encoder.parameters() if p.is_floating_point()), x)
-        return _checked_features(encoder(x.to(weight.dtype)).float())
+        with stage("Encode"):
+            return _checked_features(encoder(x.to(weight.dtype)).float())
     walk = _compiled() if compile else vit_features
-    features = walk(encoder, x, dtype)
+    with stage("Encode", None if compile else len(encoder.blocks), "block") as told:
+        if compile:
+            features = walk(encoder, x, dtype)
+        else:
+            features = vit_features(encoder, x, dtype, told.step)
     if dtype != torch.float32 and not bool(torch.isfinite(features).all()):
         warnings.warn(
             f"The image encoder gave NaN or infinity in {dtype}; encoding again in float32. "
@@ -195,8 +201,16 @@ def _compiled() -> Callable[[ImageEncoderViT, Tensor, torch.dtype], Tensor]:
     return torch.compile(vit_features)
 
 
-def vit_features(encoder: ImageEncoderViT, x: Tensor, dtype: torch.dtype) -> Tensor:
-    """`encoder(x)` for normalised, padded pictures (B, 3, S, S); float32 (B, C, S/16, S/16)."""
+def vit_features(
+    encoder: ImageEncoderViT,
+    x: Tensor,
+    dtype: torch.dtype,
+    step: Callable[[], None] | None = None,
+) -> Tensor:
+    """`encoder(x)` for normalised, padded pictures (B, 3, S, S); float32 (B, C, S/16, S/16).
+
+    `step` is called after each block.
+    """
     patches = encoder.patch_embed.proj
     x = F.conv2d(x.to(dtype), patches.weight.to(dtype), _cast(patches.bias, dtype), patches.stride)
     x = x.permute(0, 2, 3, 1).float()
@@ -205,6 +219,8 @@ def vit_features(encoder: ImageEncoderViT, x: Tensor, dtype: torch.dtype) -> Ten
     x = x.contiguous()
     for block in encoder.blocks:
         x = run_block(block, x, dtype)
+        if step is not None:
+            step()
     x = x.permute(0, 3, 1, 2)
     narrow, norm1, smooth, norm2 = encoder.neck
     x = F.conv2d(x.to(dtype), narrow.weight.to(dtype)).float()

@@ -9,9 +9,6 @@ picture; so a report made from it stays alive without kernel and network.
 
 from __future__ import annotations
 
-import os
-import re
-import sys
 from base64 import b64encode
 from functools import cache
 from io import BytesIO
@@ -29,6 +26,8 @@ from PIL import Image
 from samlab.errors import SamlabError
 from samlab.files import write_atomic
 from samlab.palette import NOISE, hex_color
+from samlab.process.front_end import has_front_end
+from samlab.process.progress import hushed
 from samlab.view.scene import jpeg
 from samlab.view.widget import html
 from samlab.view.widget.script import bundle, styles
@@ -53,28 +52,6 @@ def colors() -> dict[str, Any]:
     """The class palette for the browser: 72 CSS colours, and the one of noise."""
     noise = "#{:02x}{:02x}{:02x}".format(*NOISE)
     return {"palette": [hex_color(i) for i in range(72)], "noise": noise}
-
-
-def has_front_end() -> bool:
-    """Whether a person's notebook asked for the cell that runs now.
-
-    Front ends name their requests by a UUID. nbclient, and so papermill and nbconvert --execute,
-    names them with jupyter_client's Session: the session, the process and a running number. The
-    environment variable SAMLAB_STATIC, set to 1 or 0, overrules this.
-    """
-    forced = os.environ.get("SAMLAB_STATIC", "")
-    if forced in ("0", "1"):
-        return forced == "0"
-    if "google.colab" in sys.modules or "marimo" in sys.modules:
-        return True
-    kernel = getattr(get_ipython(), "kernel", None)
-    if kernel is None:
-        return False
-    try:
-        message = kernel.get_parent("shell")["header"]["msg_id"]
-    except (AttributeError, KeyError, TypeError):
-        return True
-    return re.search(r"_\d+_\d+$", str(message)) is None
 
 
 class BaseWidget(anywidget.AnyWidget):
@@ -106,7 +83,8 @@ class BaseWidget(anywidget.AnyWidget):
         if not isinstance(content, dict):
             return
         try:
-            self._handle(content)
+            with hushed():  # the page says that it waits
+                self._handle(content)
         except SamlabError as error:
             self.send({"kind": "error", "text": str(error)})
         except Exception as error:  # noqa: BLE001 (a callback has no one else to tell)

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from samlab import threads
 from samlab.doctor import hardware
 from samlab.pipeline.segmenter import SegmenterConfig
+from samlab.process import threads
 from samlab.runs.engine.processes import DeviceProcesses
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 
 
