@@ -5,6 +5,9 @@ IMAGE ?= data/coins.png
 REPORT ?= out/report.html
 PYTEST_ARGS ?= -n auto --dist loadgroup
 
+# Threads that spin while they wait take each other's time where cores are shared.
+export OMP_WAIT_POLICY ?= PASSIVE
+
 BIN := .venv/bin
 READY := .venv/.samlab-ready
 READY_TEST := .venv/.samlab-ready-for-tests

@@ -29,6 +29,7 @@ from samlab.files import make_folder
 from samlab.formats.labelled import LabelledImage, LabelledImages
 from samlab.formats.registry import LabelFormat, guess_format
 from samlab.images import read_image
+from samlab.process.progress import hushed
 from samlab.sam.fast import encode
 from samlab.sam.load import load_sam
 from samlab.sam.provenance import model_name, weights_sha256
@@ -104,7 +105,8 @@ def box_examples(
         table = _stored(path)
         if table is None:
             try:
-                table = _examples_of(image, model, options, names)
+                with hushed():  # the bar counts pictures
+                    table = _examples_of(image, model, options, names)
             except ImageError as error:
                 notes.append(f"Left out: {error}")
                 continue

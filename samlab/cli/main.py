@@ -5,6 +5,7 @@ Nothing heavy is imported before a command needs it, so that `samlab --help` ans
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +20,7 @@ from samlab.cli.options import ModelOption
 from samlab.cli.run import cache_app, run_command
 from samlab.errors import InputError, SamlabError, counted, percent
 from samlab.files import atomic_file, make_folder
+from samlab.process.threads import computing_environment
 
 if TYPE_CHECKING:
     from samlab.segments import Segments
@@ -90,6 +92,8 @@ def main(
     ] = False,
 ) -> None:
     """Options that stand before a command."""
+    # Before torch is imported, here and in the processes that commands start.
+    os.environ.update(computing_environment())
 
 
 @app.command(short_help="A picture to segments and classes, as Parquet and PNG.")

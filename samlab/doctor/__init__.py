@@ -5,7 +5,7 @@ from __future__ import annotations
 from samlab.doctor.clustering import check_clustering
 from samlab.doctor.findings import Finding, format_findings
 from samlab.doctor.front_end import check_front_end, check_platform
-from samlab.doctor.hardware import check_gpus, check_precision, check_torch
+from samlab.doctor.hardware import check_gpus, check_precision, check_threads, check_torch
 from samlab.doctor.memory import check_memory
 from samlab.doctor.packages import check_packages, check_python, check_segment_anything
 from samlab.doctor.storage import (
@@ -38,7 +38,7 @@ def diagnose(sam: str = "tiny", megapixels: float = 12.0) -> list[Finding]:
     torch_found = check_torch()
     findings += torch_found
     if all(finding.status != "fail" for finding in torch_found):
-        findings += [*check_gpus(), check_precision()]
+        findings += [*check_gpus(), check_precision(), check_threads()]
     findings += [check_front_end(), *check_weights()]
     given: list[Finding] = []
     if all(finding.status != "fail" for finding in torch_found):

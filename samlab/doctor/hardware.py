@@ -13,6 +13,8 @@ from packaging.version import InvalidVersion, Version
 
 from samlab.doctor.findings import Finding
 from samlab.doctor.packages import version
+from samlab.errors import counted
+from samlab.process.threads import measured_cores, usable_cores, waits_actively
 
 
 def check_torch() -> list[Finding]:
@@ -58,6 +60,24 @@ def _satisfies(version: str, requirement: Requirement) -> bool:
     except InvalidVersion:
         return True
     return requirement.specifier.contains(public, prereleases=True)
+
+
+def check_threads() -> Finding:
+    """Whether as many threads get done as there are cores to see, and how they wait."""
+    seen = usable_cores()
+    got = measured_cores(seen) if seen > 1 else 1.0
+    text = f"{counted(seen, 'core')} to compute with"
+    if seen > 1:
+        text += f"; {seen} busy threads get {got:.1f} times as much done as one"
+    if seen == 1 or got > 0.75 * seen or not waits_actively():
+        return Finding("Threads", "ok", text)
+    return Finding(
+        "Threads",
+        "warn",
+        f"{text}, and spin while they wait for each other",
+        "In a notebook, before anything else: import os; "
+        'os.environ["OMP_WAIT_POLICY"] = "PASSIVE". The samlab command does it by itself.',
+    )
 
 
 def check_gpus() -> list[Finding]:

@@ -15,6 +15,7 @@ from samlab.errors.arguments import checked_arguments
 from samlab.errors.ranges import Range, Seed, Share
 from samlab.files import import_compiling
 from samlab.latent.vectors import unit, vectors_of
+from samlab.process.progress import stage
 from samlab.segments import Segments
 
 FEWEST = 6
@@ -102,7 +103,7 @@ def fit_projection(
     if n < FEWEST:
         axes = _Axes(vectors, metric)
         return Projection(axes.transform(vectors), metric, vectors.shape[1], axes)
-    with _quiet():
+    with _quiet(), stage("UMAP"):
         umap = import_compiling("umap")  # seconds: it compiles
         model = umap.UMAP(
             n_components=2, metric=metric, n_neighbors=min(n_neighbors, n - 1), min_dist=min_dist,

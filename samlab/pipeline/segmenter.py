@@ -18,6 +18,7 @@ import numpy as np
 from samlab.errors import InputError
 from samlab.errors.arguments import did_you_mean
 from samlab.pipeline.fingerprint import fingerprint
+from samlab.process.progress import stage
 from samlab.segments import Segments
 
 if TYPE_CHECKING:
@@ -88,7 +89,8 @@ class Segmenter:
             vectors = pool(features, segments, self.how)  # type: ignore[arg-type]
             segments = segments.with_embedding("sam", vectors)
         for embedder in self._embedders:
-            segments = segments.with_embedding(embedder.name, embedder(image, segments))
+            with stage(f"Vectors ({embedder.name})"):
+                segments = segments.with_embedding(embedder.name, embedder(image, segments))
         # Sums of floating-point numbers depend on how many threads share them.
         threads = torch.get_num_threads()
         about = {**origin(self.sam), **segments.provenance, "pooling": self.how, "threads": threads}

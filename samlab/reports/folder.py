@@ -18,6 +18,7 @@ from samlab.errors import InputError
 from samlab.errors.arguments import checked_arguments
 from samlab.files import make_folder, scratch_folder
 from samlab.pictures import list_pictures
+from samlab.process.threads import usable_cores
 from samlab.reports.index import (
     Entry,
     after,
@@ -194,7 +195,7 @@ def _answers(
             worker.close()
 
     with scratch_folder("reports") as work:
-        threads = max(1, _usable_threads() // jobs)
+        threads = max(1, usable_cores() // jobs)
         workers = []
         for i in range(jobs):
             own = work / str(i)
@@ -214,15 +215,6 @@ def _answers(
             for thread in serving:
                 if thread.is_alive():
                     thread.join(timeout=10)
-
-
-def _usable_threads() -> int:
-    """What OMP_NUM_THREADS allows, else the processors that this process may use."""
-    given = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-    if given.isdigit() and int(given) > 0:
-        return int(given)
-    ask = getattr(os, "sched_getaffinity", None)  # Linux only
-    return len(ask(0)) if ask else os.cpu_count() or 1
 
 
 def _in_order(entries: dict[str, Entry]) -> list[Entry]:

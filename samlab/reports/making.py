@@ -13,6 +13,7 @@ from typing import Any
 
 from samlab.errors import SamlabError
 from samlab.files import make_folder, write_atomic
+from samlab.process.threads import computing_environment
 from samlab.reports.notebook import FAILED_NOTEBOOK, execute_report
 from samlab.reports.summary import plain_thumbnail, read_summary
 from samlab.worker import Worker, WorkerDied
@@ -28,6 +29,7 @@ def report_worker(folder: Path, threads: int) -> Worker:
         threads: How many threads its kernels compute with.
     """
     environment = {
+        **computing_environment(threads),
         **dict.fromkeys(_THREADS, str(threads)),
         "TMPDIR": str(folder),
         "PYTHONFAULTHANDLER": "1",

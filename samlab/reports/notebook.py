@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from samlab.errors import InputError, SamlabError
 from samlab.errors.arguments import checked_arguments
 from samlab.files import make_folder, scratch_folder, write_atomic
 from samlab.images import ImageLike, read_image
+from samlab.process.progress import RELAY, shown_from
 from samlab.reports.page import notebook_page
 
 NOTEBOOK = "report.ipynb"
@@ -52,7 +53,7 @@ def write_report(
         image: Path, PIL image or array.
         out: The HTML file to write; its folder is made.
         notebook: Another notebook with a cell tagged `parameters`; samlab's own by default.
-        progress: Show a bar while cells run.
+        progress: Tell on stderr which stage of the work is on.
         **parameters: Values for the notebook's parameters, for example `sam="vit_b"`, `eps=0.06`;
             `report_parameters()` lists them.
 
@@ -148,10 +149,13 @@ def _run(source: Path, work: Path, out: Path, parameters: dict[str, Any], progre
     from papermill.exceptions import PapermillException
 
     target = work / NOTEBOOK
+    relay = work / "progress.json"
     try:
-        return papermill.execute_notebook(
+        with shown_from(relay) if progress else nullcontext():
+            return papermill.execute_notebook(
             str(source), str(target), parameters=parameters, kernel_name="python3",
-            progress_bar=progress, log_output=False, extra_arguments=["--log-level=40"],
+            progress_bar=False, log_output=False,
+            extra_arguments=["--log-level=40", *(_relay(relay) if progress else [])],
         )  # fmt: skip
     except (PapermillException, CellControlSignal, DeadKernelError) as error:
         failed = failed_notebook(out)
@@ -160,6 +164,12 @@ def _run(source: Path, work: Path, out: Path, parameters: dict[str, Any], progre
             write_atomic(failed, target.read_text(encoding="utf-8"))
             kept = f"{FAILED_NOTEBOOK}'{failed}'."
         raise ReportError(_explain(error) + kept) from error
+
+
+def _relay(file: Path) -> list[str]:
+    """What makes a kernel write its stages into a file."""
+    line = f"import os; os.environ[{RELAY!r}] = {str(file)!r}"
+    return [f"--IPKernelApp.exec_lines={line}"]
 
 
 def _explain(error: Exception) -> str:

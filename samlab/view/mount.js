@@ -6,6 +6,7 @@ import { renderExplorer } from "./explorer/explorer.js";
 import { renderProbe } from "./probe/probe.js";
 import { renderPrompter } from "./prompter/prompter.js";
 import { make } from "./widget/dom.js";
+import { hideStandIn } from "./widget/frame.js";
 import { staticModel, unpack } from "./widget/model.js";
 
 /** @import { WidgetContext } from "./widget/types.d.ts" */
@@ -25,6 +26,7 @@ const WIDGETS = {
  */
 export function render({ model, el }) {
   try {
+    hideStandIn(model.get("stand_in"));
     return WIDGETS[model.get("kind")]({ model, el });
   } catch (error) {
     const text = `samlab could not draw this: ${error instanceof Error ? error.message : error}`;

@@ -17,6 +17,8 @@ from samlab.pictures import Picture
 from samlab.pipeline.cache import SegmentCache
 from samlab.pipeline.read_through import ReadThroughCache
 from samlab.pipeline.segmenter import SegmenterConfig
+from samlab.process.progress import WANTED
+from samlab.process.threads import computing_environment
 from samlab.runs.disk.shards import Outcome
 from samlab.runs.engine.collect import RunError
 from samlab.runs.engine.job import Job
@@ -87,7 +89,10 @@ class DeviceProcesses:
     def _worker(self, device: str | None) -> Worker:
         config = replace(self.config, device=device)
         try:
-            return Worker(prepare_segmenter, config, self.cache, self.readers or 2)
+            return Worker(
+                prepare_segmenter, config, self.cache, self.readers or 2,
+                environment={**computing_environment(), WANTED: "0"},
+            )  # fmt: skip
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise InputError(
                 f"What embed holds cannot be sent to another process ({error}). Name the "

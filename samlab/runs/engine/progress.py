@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
 from tqdm.auto import tqdm
+
+from samlab.process.progress import hushed
 
 _LINE_EVERY = 30.0  # seconds between the lines of a log
 
@@ -49,6 +52,7 @@ class ProgressBar:
         self._begin = time.monotonic()
         self._on_progress = on_progress
         self._bar = _bar(total, done, show)
+        self._hush = ExitStack()
 
     def add(self, *, error: bool) -> None:
         """One more picture has a result."""
@@ -71,6 +75,7 @@ class ProgressBar:
         return Progress(done, self._errors, self._total, rate, left)
 
     def __enter__(self) -> ProgressBar:
+        self._hush.enter_context(hushed())  # pictures are what is counted
         return self
 
     def __exit__(
@@ -79,6 +84,7 @@ class ProgressBar:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._hush.close()
         self._bar.close()
 
 

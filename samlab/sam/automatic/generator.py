@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from segment_anything.modeling import Sam
 from segment_anything.utils.amg import build_all_layer_point_grids, generate_crop_boxes
-from tqdm.auto import tqdm
 
 from samlab.errors import InputError
 from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
+from samlab.process.progress import stage
 from samlab.sam import checkpoints
 from samlab.sam.automatic.proposals import Candidates, Proposals
 from samlab.sam.automatic.search import Search, ask_in_batches
@@ -46,7 +46,7 @@ class MaskGenerator:
             fastest that the machine has natively, or a torch dtype or its name.
         adaptive: Go from coarse to fine and skip points inside small stable masks already found.
             Faster, approximate.
-        progress: Show a progress bar over the points.
+        progress: Tell how far the points are; None does where a person waits longer than a second.
         compile: Run the image encoder through torch.compile; the first picture takes minutes.
 
     Example:
@@ -76,7 +76,7 @@ class MaskGenerator:
         *,
         dtype: torch.dtype | str | None = None,
         adaptive: bool = False,
-        progress: bool = False,
+        progress: bool | None = None,
         compile: bool = False,
     ) -> None:
         if output_mode not in _OUTPUT_MODES:
@@ -216,7 +216,7 @@ class MaskGenerator:
             if box[2] > box[0] and box[3] > box[1]
         ]
         total = sum(len(self.point_grids[layer]) for _, _, layer in crops)
-        with tqdm(total=total, desc="Masks", unit="point", disable=not self.progress) as bar:
+        with stage("Masks", total, "point", show=self.progress) as told:
             for i, (x0, y0, x1, y1), layer in crops:
                 crop = image[y0:y1, x0:x1]
                 search = Search(
@@ -234,7 +234,7 @@ class MaskGenerator:
                 )
                 points = self.point_grids[layer] * np.array([[x1 - x0, y1 - y0]])
                 for ids in self._passes(points, search):
-                    ask_in_batches(search, points, ids, self._batch(), bar.update)
+                    ask_in_batches(search, points, ids, self._batch(), told.step)
                 yield search.candidates(i, [tuple(box) for box in boxes])
 
     def _batch(self) -> int:

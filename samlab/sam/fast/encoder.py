@@ -37,6 +37,7 @@ from torchvision.transforms.v2.functional import resize as resize_tensor
 from samlab.errors import CheckpointError, SamlabWarning
 from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
+from samlab.process.progress import stage
 from samlab.sam.device import pick_dtype
 from samlab.sam.fast.upsample import Frame
 
@@ -200,15 +201,20 @@ def _encoded(x: Tensor, sam: Sam, dtype: torch.dtype, compile: bool) -> tuple[Te
     own = getattr(sam, "run_encoder", None)
     if own is None and not isinstance(encoder, ImageEncoderViT):
         weight = next((p for p in encoder.parameters() if p.is_floating_point()), x)
-        return _checked_features((encoder(x.to(weight.dtype)).float(),))
+        with stage("Encode"):
+            return _checked_features((encoder(x.to(weight.dtype)).float(),))
 
-    def walk(dtype: torch.dtype) -> tuple[Tensor, ...]:
+    def walk(dtype: torch.dtype, step: Callable[[], None] | None = None) -> tuple[Tensor, ...]:
         if own is not None:
             found: tuple[Tensor, ...] = own(x, dtype)
             return found
-        return ((_compiled() if compile else vit_features)(encoder, x, dtype),)
+        if compile:
+            return (_compiled()(encoder, x, dtype),)
+        return (vit_features(encoder, x, dtype, step),)
 
-    features = walk(dtype)
+    blocks = None if own is not None or compile else len(encoder.blocks)
+    with stage("Encode", blocks, "block") as told:
+        features = walk(dtype, told.step)
     if dtype != torch.float32 and not _finite(features):
         warnings.warn(
             f"The image encoder gave NaN or infinity in {dtype}; encoding again in float32. "
@@ -239,11 +245,21 @@ def _compiled() -> Callable[[ImageEncoderViT, Tensor, torch.dtype], Tensor]:
     return torch.compile(vit_features)
 
 
-def vit_features(encoder: ImageEncoderViT, x: Tensor, dtype: torch.dtype) -> Tensor:
-    """`encoder(x)` for normalised, padded pictures (B, 3, S, S); float32 (B, C, S/16, S/16)."""
+def vit_features(
+    encoder: ImageEncoderViT,
+    x: Tensor,
+    dtype: torch.dtype,
+    step: Callable[[], None] | None = None,
+) -> Tensor:
+    """`encoder(x)` for normalised, padded pictures (B, 3, S, S); float32 (B, C, S/16, S/16).
+
+    `step` is called after each block.
+    """
     x = vit_patches(encoder, x, dtype)
     for block in encoder.blocks:
         x = run_block(block, x, dtype)
+        if step is not None:
+            step()
     return vit_neck(encoder, x, dtype)
 
 

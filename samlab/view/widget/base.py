@@ -1,36 +1,39 @@
 """What all widgets share: the script, the error banner, the written file, the static twin.
 
 A widget is shown in one of two ways. Where a notebook's front end asked for the cell, it is a live
-anywidget. Where none did (papermill, nbconvert --execute, a test), it opens no channel to a browser
-and its output is the self-contained HTML page in a frame, beside a plain picture; so a report made
-from it stays alive without kernel and network.
+anywidget, below a picture that hides while the widget is there and is left when the notebook is
+opened again without its kernel. Where none did (papermill, nbconvert --execute, a test), it opens
+no channel to a browser and its output is the self-contained HTML page in a frame, beside a plain
+picture; so a report made from it stays alive without kernel and network.
 """
 
 from __future__ import annotations
 
-import os
-import re
-import sys
 from base64 import b64encode
 from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any, ClassVar
+from uuid import uuid4
 
 import anywidget
 import numpy as np
 import traitlets
 from IPython.core.getipython import get_ipython
+from IPython.display import publish_display_data
 from PIL import Image
 
 from samlab.errors import SamlabError
 from samlab.files import write_atomic
 from samlab.palette import NOISE, hex_color
+from samlab.process.front_end import has_front_end
+from samlab.process.progress import hushed
 from samlab.view.scene import jpeg
 from samlab.view.widget import html
 from samlab.view.widget.script import bundle, styles
 
 _VIEW = Path(__file__).parents[1]
+_VIEW_TYPE = "application/vnd.jupyter.widget-view+json"
 
 
 @cache
@@ -51,28 +54,6 @@ def colors() -> dict[str, Any]:
     return {"palette": [hex_color(i) for i in range(72)], "noise": noise}
 
 
-def has_front_end() -> bool:
-    """Whether a person's notebook asked for the cell that runs now.
-
-    Front ends name their requests by a UUID. nbclient, and so papermill and nbconvert --execute,
-    names them with jupyter_client's Session: the session, the process and a running number. The
-    environment variable SAMLAB_STATIC, set to 1 or 0, overrules this.
-    """
-    forced = os.environ.get("SAMLAB_STATIC", "")
-    if forced in ("0", "1"):
-        return forced == "0"
-    if "google.colab" in sys.modules or "marimo" in sys.modules:
-        return True
-    kernel = getattr(get_ipython(), "kernel", None)
-    if kernel is None:
-        return False
-    try:
-        message = kernel.get_parent("shell")["header"]["msg_id"]
-    except (AttributeError, KeyError, TypeError):
-        return True
-    return re.search(r"_\d+_\d+$", str(message)) is None
-
-
 class BaseWidget(anywidget.AnyWidget):
     """Base class of samlab's widgets; see the module's docstring."""
 
@@ -80,12 +61,14 @@ class BaseWidget(anywidget.AnyWidget):
     _css = style()
     kind = traitlets.Unicode().tag(sync=True)
     payload = traitlets.Dict().tag(sync=True)
+    #: Names the picture that stands in for the widget, so that the page can hide it.
+    stand_in = traitlets.Unicode().tag(sync=True)
     #: Names of the traits that a written file carries.
     _written: ClassVar[tuple[str, ...]] = ("kind", "payload")
 
     def __init__(self, **traits: Any) -> None:
         self._live = has_front_end()
-        super().__init__(**traits)
+        super().__init__(stand_in=f"samlab-{uuid4().hex}", **traits)
         self.on_msg(self._receive)
 
     def open(self) -> None:
@@ -100,7 +83,8 @@ class BaseWidget(anywidget.AnyWidget):
         if not isinstance(content, dict):
             return
         try:
-            self._handle(content)
+            with hushed():  # the page says that it waits
+                self._handle(content)
         except SamlabError as error:
             self.send({"kind": "error", "text": str(error)})
         except Exception as error:  # noqa: BLE001 (a callback has no one else to tell)
@@ -142,18 +126,35 @@ class BaseWidget(anywidget.AnyWidget):
         """
         return write_atomic(path, self.to_html())
 
+    def _ipython_display_(self, **_: Any) -> None:
+        """Show itself in IPython, whatever ipywidgets: version 7 asks for no MIME bundle."""
+        data, metadata = self._repr_mimebundle_()
+        if _VIEW_TYPE in data:
+            # A front end takes the widget where it has several forms, even without its kernel, and
+            # then says "model not found". So the picture is an output of its own.
+            still = html.stand_in(self.stand_in, jpeg(self._small(), quality=85), self._caption())
+            publish_display_data({"text/html": still, "text/plain": repr(self)})
+            data = {**data, "text/html": "", "text/plain": ""}
+        publish_display_data(data, metadata)
+
     def _repr_mimebundle_(self, **_: Any) -> Any:
         plain = {"text/plain": repr(self)}
         if self._live:
             bundle = super()._repr_mimebundle_()
             data, metadata = bundle if isinstance(bundle, tuple) else (bundle or plain, {})
-            # Shown where the saved notebook is opened without its kernel.
-            return {**data, "image/png": _png(self._small())}, metadata
+            return data, metadata
         if get_ipython() is None:
             return plain, {}
         still = self._small()
-        framed = html.frame(self.to_html(inline=True), self._height(), jpeg(still, quality=80))
+        framed = html.frame(
+            self.to_html(inline=True), self._height(), jpeg(still, quality=80), self._caption()
+        )
         return {"text/html": framed, "image/png": _png(still), **plain}, {}
+
+    def _caption(self) -> str:
+        """What the still picture shows, for those who do not see it."""
+        title = self.payload.get("title")
+        return f"{type(self).__name__} of {title}" if title else type(self).__name__
 
     def _small(self) -> np.ndarray:
         """The still picture, at most 1,000 pixels wide and high."""

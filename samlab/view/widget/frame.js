@@ -85,3 +85,15 @@ export function textField(options, onkey) {
     } });
   return input;
 }
+
+/**
+ * Hide the picture that stands in for a widget, now and where the notebook draws it anew, with the
+ * output that holds it.
+ * @param {string | undefined} name Its class.
+ */
+export function hideStandIn(name) {
+  if (!name) return;
+  const outputs = ":is(.jp-OutputArea-child, .output_area)";
+  const style = make("style", { text: `.${name}, ${outputs}:has(.${name}) { display: none; }` });
+  document.head.append(style);
+}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from html import escape
 from typing import Any
 
 from samlab.view.page import render
@@ -57,20 +56,32 @@ def page(
     )  # fmt: skip
 
 
-def frame(html: str, height: int, still: bytes = b"") -> str:
+def frame(html: str, height: int, still: bytes, caption: str) -> str:
     """The page inside a frame that needs no second file, for the output of a notebook cell.
+
+    The frame takes the height of its content, and the theme of the page around it.
 
     Args:
         html: The page.
-        height: Of the frame, in pixels.
-        still: A JPEG that is seen until the page is drawn, and where it never is: browsers leave
-            frames that nobody has scrolled to empty in print and in pictures of the whole page.
+        height: Of the frame in pixels, until its content tells its own.
+        still: A JPEG that is seen until the page is drawn, on paper, and where scripts do not run.
+        caption: What it shows.
     """
-    picture = base64.b64encode(still).decode("ascii")
-    ground = f"background: url(data:image/jpeg;base64,{picture}) top / contain no-repeat; "
-    return (
-        f'<iframe srcdoc="{escape(html, quote=True)}" loading="lazy" '
-        'sandbox="allow-scripts allow-downloads" allow="clipboard-write" '
-        f'style="{ground if still else ""}width: 100%; height: {height}px; border: 0; '
-        'display: block"></iframe>'
+    return render(
+        "view/widget/frame.html.j2", html=html, height=height, still=_data(still), caption=caption
     )
+
+
+def stand_in(name: str, still: bytes, caption: str) -> str:
+    """The picture that is seen where a notebook is opened without the kernel of its widget.
+
+    Args:
+        name: A class name; the page hides elements of this class while the widget is there.
+        still: A JPEG.
+        caption: What it shows.
+    """
+    return render("view/widget/stand_in.html.j2", name=name, still=_data(still), caption=caption)
+
+
+def _data(still: bytes) -> str:
+    return f"data:image/jpeg;base64,{base64.b64encode(still).decode('ascii')}"

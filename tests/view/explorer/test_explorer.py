@@ -392,7 +392,8 @@ def test_in_colab_the_manager_of_third_party_widgets_is_switched_on(
 
 def test_a_frame_has_a_still_picture_for_print() -> None:
     still = jpeg(np.zeros((4, 6, 3), np.uint8))
-    text = html.frame("<p title='\"'>", 300, still)
-    assert f"url(data:image/jpeg;base64,{b64encode(still).decode()})" in text
-    assert 'srcdoc="&lt;p title=&#x27;&quot;&#x27;&gt;"' in text
-    assert "url(" not in html.frame("<p>", 300)
+    text = html.frame("<p title='\"'>", 300, still, "a <b>")
+    assert (
+        f'<img src="data:image/jpeg;base64,{b64encode(still).decode()}" alt="a &lt;b&gt;"' in text
+    )
+    assert 'srcdoc="&lt;p title=&#39;&#34;&#39;&gt;"' in text

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from samlab.process import front_end
 from samlab.view.widget import base
 
 
@@ -29,9 +30,9 @@ def test_front_end_is_told_by_the_name_of_the_request(
     class Shell:
         kernel = Kernel()
 
-    monkeypatch.setattr(base, "get_ipython", Shell)
+    monkeypatch.setattr(front_end, "shell", Shell)
     monkeypatch.setenv("SAMLAB_STATIC", forced)
-    assert base.has_front_end() is expected
+    assert front_end.has_front_end() is expected
 
 
 def test_script_has_no_import_and_no_address() -> None:
