@@ -20,6 +20,7 @@ from samlab.view.plots import plot_embedding as embedding
 from samlab.view.plots import plot_funnel as funnel
 from samlab.view.plots import plot_heat_map as heat_map
 from samlab.view.plots import plot_k_distances as k_distances
+from samlab.view.plots import plot_ladder as ladder
 from samlab.view.plots import plot_maps as maps
 from samlab.view.plots import plot_matrix as matrix
 from samlab.view.plots import plot_models as models
@@ -46,6 +47,7 @@ __all__ = [
     "heat_map",
     "interactive_projection",
     "k_distances",
+    "ladder",
     "maps",
     "matches",
     "matrix",

@@ -14,7 +14,7 @@ import numpy as np
 
 from samlab.errors import InputError
 from samlab.images import ImageLike, read_image
-from samlab.latent.cluster import sweep
+from samlab.latent.cluster import ladder, sweep
 from samlab.segments import Segments
 from samlab.view.cards import class_cards_html
 from samlab.view.overlay import overlay
@@ -22,7 +22,7 @@ from samlab.view.scene import jpeg
 from samlab.view.tables import unassigned_share
 
 if TYPE_CHECKING:
-    from samlab.latent.cluster import Clustering
+    from samlab.latent.cluster import Clustering, Rung, Sweep
 
 #: The output form that carries the facts.
 MIME = "application/vnd.samlab.summary+json"
@@ -51,11 +51,7 @@ class Summary:
     def __init__(
         self, segments: Segments, clustering: Clustering, image: ImageLike, seconds: float
     ) -> None:
-        try:
-            others = sweep(segments, None, clustering.min_samples, clustering.metric)  # type: ignore[arg-type]
-        except InputError:  # more segments than distances fit: other eps stay untold
-            others = None
-        self._html = class_cards_html(segments, image, clustering, others)
+        self._html = class_cards_html(segments, image, clustering, _others(segments, clustering))
         pixels = read_image(image)
         painted = overlay(segments, pixels, scale=_shrinking(pixels))
         self.facts: dict[str, Any] = {
@@ -71,6 +67,17 @@ class Summary:
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         plain = f"{self.facts['segments']} segments, {self.facts['classes']} classes"
         return {"text/html": self._html, MIME: self.facts, "text/plain": plain}
+
+
+def _others(segments: Segments, clustering: Clustering) -> Sweep | list[Rung] | None:
+    """The same segments at other eps."""
+    metric: Any = clustering.metric
+    if clustering.method == "ward":
+        return ladder(segments, metric=metric)
+    try:
+        return sweep(segments, None, clustering.min_samples, metric)
+    except InputError:  # more segments than distances fit: other eps stay untold
+        return None
 
 
 def read_summary(notebook: Any) -> dict[str, Any]:

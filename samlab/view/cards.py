@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from samlab.view.scene import jpeg
 from samlab.view.tables import class_table, unassigned_share
 
 if TYPE_CHECKING:
-    from samlab.latent.cluster import Clustering, Sweep
+    from samlab.latent.cluster import Clustering, Rung, Sweep
 
 _SIDE = 144
 """Of a crop, pixels: half as many on the page."""
@@ -27,7 +28,7 @@ def class_cards_html(
     segments: Segments,
     image: ImageLike,
     clustering: Clustering | None = None,
-    sweep: Sweep | None = None,
+    others: Sweep | Sequence[Rung] | None = None,
     *,
     most: int = 12,
     crops: int = 3,
@@ -37,8 +38,8 @@ def class_cards_html(
     Args:
         segments: N segments of this picture with `labels`.
         image: The picture.
-        clustering: How they got them; with it and `sweep`, "try these" tells other eps.
-        sweep: The same segments at other eps.
+        clustering: How they got them; with it and `others`, "try these" tells what else to ask for.
+        others: The same segments at other eps: `samlab.ladder`, or `samlab.sweep`.
         most: At most this many classes get a card, by the area they cover.
         crops: At most this many segments of a class are shown, the largest.
 
@@ -62,7 +63,7 @@ def class_cards_html(
     return (
         f"<p class='samlab-answer'>{said}</p><div class='samlab-cards' style='display:flex;"
         f"flex-wrap:wrap;gap:14px 22px'>{''.join(cards)}</div>{more}"
-        + _tries(segments, clustering, sweep)
+        + _tries(segments, clustering, others)
     )
 
 
@@ -94,6 +95,18 @@ def other_eps(sweep: Sweep, clustering: Clustering, areas: np.ndarray) -> list[t
     return found
 
 
+def other_rungs(rungs: Sequence[Rung], clustering: Clustering) -> list[tuple[float, str]]:
+    """The same of a ladder: the next rung with fewer classes, and the next with more."""
+    now = clustering.n_clusters
+    fewer = [rung for rung in rungs if 1 < rung.n_clusters < now][-1:]
+    more = [rung for rung in rungs if rung.n_clusters > now][:1]
+    return [
+        (rung.eps, f"{kind} classes ({counted(rung.n_clusters, 'class')})")
+        for kind, found in (("fewer", fewer), ("more", more))
+        for rung in found
+    ]
+
+
 def _card(segments: Segments, pixels: np.ndarray, label: int, share: float, crops: int) -> str:
     members = np.flatnonzero(segments.labels < 0 if label < 0 else segments.labels == label)
     largest = members[np.argsort(-segments.areas[members], kind="stable")][:crops]
@@ -119,7 +132,9 @@ def _encoded(pixels: np.ndarray) -> str:
     return b64encode(jpeg(pixels, quality=85)).decode("ascii")
 
 
-def _tries(segments: Segments, clustering: Clustering | None, sweep: Sweep | None) -> str:
+def _tries(
+    segments: Segments, clustering: Clustering | None, others: Sweep | Sequence[Rung] | None
+) -> str:
     """What to try where this is not it."""
     tries = []
     if len(segments) == 0:
@@ -131,9 +146,13 @@ def _tries(segments: Segments, clustering: Clustering | None, sweep: Sweep | Non
         tries.append(
             "No class was found: raise <code>eps</code> or lower <code>min_samples</code>."
         )
-    if clustering is not None and sweep is not None and len(segments):
-        for eps, gives in other_eps(sweep, clustering, segments.areas):
-            tries.append(f"<code>eps={eps:g}</code> for {gives}")
+    if clustering is not None and others is not None and len(segments):
+        if isinstance(others, Sequence):
+            method, found = ' method="ward"', other_rungs(others, clustering)
+        else:
+            method, found = "", other_eps(others, clustering, segments.areas)
+        for eps, gives in found:
+            tries.append(f"<code>eps={eps:g}{method and ','}{method}</code> for {gives}")
     if not tries:
         return ""
     items = "".join(f"<li>{text}</li>" for text in tries)

@@ -131,6 +131,35 @@ def test_a_class_is_split_by_a_smaller_eps_and_by_keyboard(explorer_page: Any) -
     assert page.get_by_role("button", name="Split", exact=True).is_disabled()
 
 
+def test_a_split_is_a_branch_of_the_ladder(offline_page: Any, tmp_path: Path) -> None:
+    segments, picture = blobs()
+    explorer = explore(segments, picture, points=np.eye(300, 2), method="ward")
+    page = offline_page
+    page.goto(explorer.write_html(tmp_path / "ward.html").as_uri())
+    page.wait_for_selector(".sl-row")
+    show(page, ".sl-explorer")
+    page.locator(".sl-rung").first.click()
+    before = state(page)["summary"]
+    branch = page.locator(".sl-branch")
+    assert branch.is_hidden()
+    page.locator(".sl-row").first.locator(".sl-bar").click()
+    page.get_by_role("button", name="Split", exact=True).click()
+    assert branch.get_attribute("aria-label").startswith("Branch of class ")
+    twigs = branch.locator(".sl-rung")
+    assert 1 <= twigs.count() <= 4
+    others = int(before.split()[0]) - 1
+    for i in reversed(range(twigs.count())):
+        twigs.nth(i).click()
+        parts = int(twigs.nth(i).get_attribute("aria-label").split()[0])
+        assert parts >= 2
+        assert state(page)["summary"].startswith(f"{others + parts} classes")
+        assert branch.locator("[aria-pressed=true]").count() == 1
+        assert twigs.nth(i).get_attribute("aria-pressed") == "true"
+    page.get_by_role("button", name="Cancel").click()
+    assert branch.is_hidden()
+    assert state(page)["summary"] == before
+
+
 def test_a_rung_of_the_ladder_puts_the_slider_there(explorer_page: Any) -> None:
     page = explorer_page
     rungs = page.locator(".sl-rung")

@@ -12,7 +12,7 @@ from samlab import masks
 from samlab.segments import Segments
 from samlab.view import class_cards_html, summary_html
 from samlab.view.cards import other_eps
-from tests.view.explorer.test_explorer import strips
+from tests.view.explorer.test_explorer import regions, strips
 
 
 def three() -> tuple[Segments, np.ndarray]:
@@ -58,6 +58,18 @@ def test_other_eps_give_what_they_say() -> None:
     labelled = segments.with_labels(clustering.labels)
     text = class_cards_html(labelled, picture, clustering, sweep)
     assert all(f"eps={eps:g}" in text for eps, _ in found)
+
+
+def test_rungs_of_the_ladder_give_what_they_say() -> None:
+    segments, picture = regions()
+    clustering = samlab.cluster(segments)
+    text = class_cards_html(segments, picture, clustering, samlab.ladder(segments))
+    said = re.findall(
+        r'eps=([\d.e-]+), method="ward"</code> for (fewer|more) classes \((\d+) ', text
+    )
+    assert [kind for _, kind, _ in said] == ["fewer", "more"]
+    for eps, _, count in said:
+        assert samlab.cluster(segments, float(eps), method="ward").n_clusters == int(count)
 
 
 @pytest.mark.parametrize("n", [0, 3])

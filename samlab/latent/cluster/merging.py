@@ -65,11 +65,13 @@ class Merging:
         return self.into(self.count(height))
 
     def height(self, count: int) -> float:
-        """The middle of the heights that give so many classes; 1 for all in one."""
+        """The middle of the heights that give so many classes, in few digits; 1 for all in one."""
         if count == 1:
             return 1.0
         low, high = self.span(count)
-        return float(np.sqrt(max(low, 1e-9) * max(high, 1e-9)))
+        middle = float(np.sqrt(max(low, 1e-9) * max(high, 1e-9)))
+        rounded = (float(f"{middle:.{digits}g}") for digits in (2, 3, 4, 6))
+        return next((value for value in rounded if self.count(value) == count), middle)
 
     def span(self, count: int) -> tuple[float, float]:
         """The last join that was made for so many classes, and the next."""

@@ -34,13 +34,11 @@ class Joining:
     """
 
     def __init__(self, segments: Segments | np.ndarray, embedding: str | None, metric: Any) -> None:
-        regions = disjoint(segments) if isinstance(segments, Segments) else segments
+        regions: Any = disjoint(segments) if isinstance(segments, Segments) else segments
         self.tree = merging(regions, embedding, metric)
         self._count = len(segments)
         self._shared: list[tuple[np.ndarray, np.ndarray, sparse.csr_matrix]] | None = None
-        if not isinstance(segments, Segments) or not isinstance(regions, Segments):
-            return
-        if regions is not segments:
+        if isinstance(segments, Segments) and regions is not segments:
             self._shared = _shared_by_picture(segments, regions)
 
     def into(self, count: int) -> np.ndarray:

@@ -12,7 +12,6 @@ from samlab.latent.cluster import (
     Clustering,
     Hierarchy,
     Joining,
-    Merging,
     areas_of,
     cluster,
     default_eps,
@@ -165,7 +164,7 @@ class Tuning:
         self._joining = Joining(self._source, self.settings.embedding or None, self.settings.metric)
         tree = self._joining.tree
         self.k_distances = tree.heights
-        heights = {count: _height(tree, count) for count in _counts(len(tree))}
+        heights = {count: tree.height(count) for count in _counts(len(tree))}
         counts = [count for count, height in heights.items() if tree.count(height) == count]
         counts.sort(reverse=True)
         self.eps = np.array([heights[count] for count in counts], np.float64)
@@ -294,10 +293,3 @@ def _counts(regions: int) -> list[int]:
     """Numbers of classes that are steps of the slider."""
     some = np.geomspace(_EACH, max(regions, _EACH), _STEPS - _EACH + 1).round().astype(int)
     return sorted({*range(1, min(regions, _EACH) + 1), *some[some <= regions].tolist()})
-
-
-def _height(tree: Merging, count: int) -> float:
-    """A height of few digits that gives so many classes, if any does."""
-    exact = tree.height(count)
-    rounded = (float(f"{exact:.{digits}g}") for digits in (2, 3, 4, 6, 8))
-    return next((value for value in rounded if tree.count(value) == count), exact)

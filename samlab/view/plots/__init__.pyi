@@ -7,6 +7,7 @@ from .banks import plot_confusion as plot_confusion
 from .banks import plot_coverage as plot_coverage
 from .banks import plot_doubtful as plot_doubtful
 from .interactive import interactive_projection as interactive_projection
+from .ladder import plot_ladder as plot_ladder
 from .latent import plot_embedding as plot_embedding
 from .latent import plot_k_distances as plot_k_distances
 from .latent import plot_projection as plot_projection

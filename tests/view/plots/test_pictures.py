@@ -14,15 +14,17 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+import samlab
 from samlab import Segments, masks, palette
 from samlab.errors import InputError, SamlabError
 from samlab.latent.cluster.results import Clustering, Sweep
 from samlab.view import overlay, tables
-from samlab.view.plots import interactive
+from samlab.view.plots import interactive, plot_ladder
 from samlab.view.plots import latent as latent_plots
 from samlab.view.plots import pictures as plots
 from samlab.view.plots.figure import NotebookFigure
 from tests.view.colours import GROUNDS, HUE_ANGLE, all_classes, hue_difference
+from tests.view.explorer.test_explorer import regions
 
 PAYLOADS = [
     "<script>alert(1)</script>",
@@ -186,6 +188,21 @@ def test_a_class_map_has_outlines_of_classes_not_of_every_segment():
     assert (by_segment[:, 5].astype(int) - by_segment[:, 3]).any()
     with pytest.raises(InputError, match="outline='class', 'segment', True or False; got 'both'"):
         overlay.overlay(alike, grey, outline="both")
+
+
+def test_a_ladder_shows_each_rung_once_with_its_figures():
+    segments, picture = regions()
+    rungs = samlab.ladder(segments)
+    figure = plot_ladder(segments, picture, rungs)
+    shown = [ax for ax in figure.axes if ax.images]
+    assert len(shown) == len(rungs) >= 4
+    for ax, rung in zip(shown, rungs, strict=True):
+        chosen = ", chosen" if rung.chosen else ""
+        assert ax.get_title("left") == f"{rung.n_clusters} classes{chosen}"
+        assert ax.get_title("right") == f"0.0 % unassigned · eps {rung.eps:.3g}"
+        colours = np.asarray(ax.images[0].get_array()).reshape(-1, 3)
+        assert len(np.unique(colours, axis=0)) >= rung.n_clusters
+    assert "No ladder" in plot_ladder(segments, picture, []).axes[0].texts[0].get_text()
 
 
 def test_scaled_index_map_keeps_order_areas_and_the_smallest_mask():

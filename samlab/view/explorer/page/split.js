@@ -60,11 +60,11 @@ export function createSplitting(host, state, hooks) {
     slider.setAttribute("aria-valuetext", status.textContent);
     hooks.branch.press(twigs.filter((twig) => step <= twig).length - 1);
   }
-  /** @param {number} start */
-  function openBranch(start) {
+  /** @param {string} text What is split. @param {number} start */
+  function openBranch(text, start) {
     twigs = branchSteps(before, classes, state.sweep, start, MOST_TWIGS);
     const shown = new Set([...before.keys()].filter((i) => classes.includes(before[i])));
-    hooks.branch.open(title.textContent ?? "", twigs.map((step) => {
+    hooks.branch.open(`Branch of ${text}`, twigs.map((step) => {
       const labels = splitAlong(before, classes, sweepLabels(state.sweep, step));
       const parts = new Set([...shown].map((i) => labels[i]).filter((label) => label >= 0));
       return { labels, facts: [counted(parts.size, "class", "classes")], choose() {
@@ -96,7 +96,7 @@ export function createSplitting(host, state, hooks) {
       slider.value = String(start);
       [before, classes] = [state.now.labels, chosen];
       element.hidden = false;
-      openBranch(start);
+      openBranch(text, start);
       show(true);
       hooks.commit();
       slider.focus();
