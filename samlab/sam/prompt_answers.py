@@ -135,6 +135,8 @@ def picture_logits(logits: np.ndarray, features: ImageEmbedding) -> np.ndarray:
 
     By SAM's own two interpolations; 4 bytes for each pixel and mask.
     """
+    if logits.ndim != 3:
+        raise InputError(f"Expected logits of shape (N, side, side), got {logits.shape}.")
     frame = features.frame()
     dense: np.ndarray = enlarge(torch.as_tensor(logits), frame).numpy()
     return dense
