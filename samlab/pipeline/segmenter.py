@@ -193,8 +193,7 @@ class SegmenterConfig:
             from samlab.sam.checkpoints import sha256
 
             found = checkpoints.fetch(self.sam)
-            known = found.name in checkpoints.names()
-            return found.name if known else found.path.name, sha256(found.path)
+            return found.label, sha256(found.path)
         from samlab.sam.provenance import model_name, weights_sha256
 
         model: Any = self.sam

@@ -54,9 +54,9 @@ def load_sam(
     Returns:
         A `segment_anything.modeling.Sam` (SlimSAM too), or a `FamilySam` for SAM-HQ, EdgeTAM and
         SAM 2 and 3; in eval mode, without gradients. Three attributes say where it comes from:
-        `samlab_name` (the name, or the file's name), `samlab_architecture` and `weights_sha256`
-        (of the file; once the model has been trained on, it has another identity: see
-        `samlab.sam.provenance`).
+        `samlab_name` (the name, or that of the file or folder), `samlab_architecture` and
+        `weights_sha256` (of the file; once the model has been trained on, it has another identity:
+        see `samlab.sam.provenance`).
 
     Raises:
         CheckpointError: Unknown name, no file and no network, a wrong hash, a damaged file, a
@@ -94,8 +94,7 @@ def load_sam(
         sam.precision = precision
     elif precision != torch.float32:
         _encode_in(sam, precision)
-    official = found.name in checkpoints.names()
-    sam.samlab_name = found.name if official else found.path.name
+    sam.samlab_name = found.label
     sam.samlab_architecture = architecture
     sam.weights_sha256 = sha256(found.path)
     set_weights_sha256(sam, sam.weights_sha256)

@@ -15,6 +15,7 @@ import numpy as np
 from samlab import masks
 from samlab.errors import InputError
 from samlab.errors.arguments import checked_arguments
+from samlab.errors.ranges import Share
 from samlab.images import ImageLike, read_image
 from samlab.pictures import list_pictures, read_picture
 from samlab.segments import Segments
@@ -56,7 +57,7 @@ def compare_models(
     models: Sequence[Any],
     *,
     labels: Sequence[np.ndarray] | None = None,
-    match_iou: float = 0.5,
+    match_iou: Share = 0.5,
     device: str | None = None,
     **options: Any,
 ) -> ModelComparison:
@@ -89,6 +90,9 @@ def compare_models(
         raise InputError(
             f"Expected one map of labels per picture, {len(pixels)}; got {len(labels)}."
         )
+    repeated = [model for i, model in enumerate(models) if model in models[:i]]
+    if repeated:
+        raise InputError(f"Expected each model once; {repeated[0]} came twice.")
     found: dict[str, list[Segments]] = {}
     rows: dict[str, dict[str, float]] = {}
     for model in models:

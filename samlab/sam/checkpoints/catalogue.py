@@ -50,6 +50,14 @@ class Found:
     path: Path
     source: str
 
+    @property
+    def label(self) -> str:
+        """What results call the model: its name, or that of its file, or of its folder where the
+        file has the name that all have."""
+        if self.name in names():
+            return self.name
+        return self.path.resolve().parent.name if self.path.name in _IN_FOLDER else self.path.name
+
 
 @dataclass(frozen=True)
 class Status:

@@ -57,8 +57,9 @@ class FamilySam(Sam):
     def preprocess(self, x: Tensor) -> Tensor:
         """Refused: this is what `SamPredictor` and `Sam.forward` begin with."""
         raise InputError(
-            f"SamPredictor cannot use {type(self).__name__}, which needs more of the picture than "
-            "it hands on. Use samlab.segment_points, segment_boxes or segment_masks."
+            f"SamPredictor cannot use {getattr(self, 'samlab_name', type(self).__name__)}, which "
+            "needs more of the picture than it hands on. Use samlab.segment_points, segment_boxes "
+            "or segment_masks."
         )
 
     def run_encoder(self, pixels: Tensor, dtype: torch.dtype) -> tuple[Tensor, ...]:

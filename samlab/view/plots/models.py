@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from samlab.errors import InputError
 from samlab.errors.arguments import checked_arguments
+from samlab.errors.ranges import Count
 from samlab.images import ImageLike, read_image
 from samlab.segments import Segments
 from samlab.view.overlay import overlay
@@ -17,7 +18,7 @@ from samlab.view.plots.figure import NotebookFigure, display_scale, figure_style
 
 @checked_arguments
 def plot_models(
-    images: Sequence[ImageLike], found: Mapping[str, Sequence[Segments]], pictures: int = 4
+    images: Sequence[ImageLike], found: Mapping[str, Sequence[Segments]], pictures: Count = 4
 ) -> Figure:
     """A row of overlays per model, a column per picture, the picture itself above.
 
@@ -27,10 +28,10 @@ def plot_models(
         pictures: Show so many at most.
     """
     counts = {name: len(segments) for name, segments in found.items()}
-    if not len(images) or set(counts.values()) - {len(images)} or pictures < 1:
+    if not len(images) or set(counts.values()) - {len(images)}:
         raise InputError(
             f"Expected pictures and, of every model, segments of each; got {len(images)} pictures "
-            f"and {counts}, of which {pictures} are to be shown."
+            f"and segments of {counts}."
         )
     shown = [read_image(image) for image in images[:pictures]]
     rows: list[tuple[str, Sequence[np.ndarray]]] = [("picture", shown)]
