@@ -45,8 +45,8 @@ def objects(label_map: np.ndarray, names: list[str], image_id: str) -> samlab.Se
     )  # fmt: skip
 
 
-def compare(model: Any, data: Path, pictures: int) -> None:
-    """Print the table for an opened model on `pictures` of the data set, evenly chosen."""
+def scenes(data: Path, pictures: int) -> tuple[list[Path], list[samlab.Segments], list[str]]:
+    """Paths of `pictures` of the data set, evenly chosen, their labelled objects, all classes."""
     root = data / "camvid"
     names = (root / "classes.txt").read_text().split()
     files = [
@@ -57,6 +57,12 @@ def compare(model: Any, data: Path, pictures: int) -> None:
         objects(np.asarray(Image.open(f.parent.parent / "labels" / f"{f.stem}.png")), names, f.name)
         for f in files
     ]
+    return files, tables, names
+
+
+def compare(model: Any, data: Path, pictures: int) -> None:
+    """Print the table for an opened model on `pictures` of the data set, evenly chosen."""
+    files, tables, names = scenes(data, pictures)
     embedders = [
         samlab.embedders.PatchEmbedder(lambda image: samlab.encode(image, model), "sam"),
         samlab.embedders.ColourTexture(),

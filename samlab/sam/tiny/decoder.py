@@ -9,9 +9,11 @@ means, how deep it lies in each decides.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
+from scipy import ndimage
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
@@ -48,6 +50,15 @@ DISTINCT = 0.8
 
 SIZES_APART = 0.6
 """The answers to other prompts than points differ in size by this ratio where that is possible."""
+
+MOSTLY = 0.5
+"""Share of a superpixel inside a box from which it is kept."""
+
+LEAST_WITHIN = 0.3
+"""Share of a region inside a box below which it is not asked."""
+
+COMPARED = 200
+"""So many regions are cut to a box."""
 
 Prompt = tuple[Array, Array, Array | None, Array | None]
 """Points (K, 2) in pixels of the input, labels (K,), box (4,) or None, mask logits or None."""
@@ -92,6 +103,8 @@ class TreeDecoder:
         self.gain = outline_gain(maps.boundary)
         self.made: list[Array] = []
         self.made_iou: list[float] = []
+        self.made_box: list[Array | None] = []
+        self._made_before: dict[bytes, int] = {}
         # Sums in another order differ in the last bit, and ties then fall otherwise.
         with threadpool_limits(1, user_api="blas"):
             self._judge(region_graph(maps), model)
@@ -214,6 +227,10 @@ class TreeDecoder:
         unwanted = np.setdiff1d(leaf[inside & (labels == 0)], wanted)
         if len(points) and (labels == 1).any() and not len(wanted):
             return np.full(3, -1)
+        if box is not None and logits is None and not len(points):
+            cut = self._at_box(box)
+            if cut is not None:
+                return cut
         rank = self.score
         allowed = self.regions.members[:, wanted].all(1)
         if box is not None:
@@ -228,6 +245,51 @@ class TreeDecoder:
         if clean.any():
             return self._best(np.flatnonzero(clean), rank, apart=box is None)
         return self._carve(np.flatnonzero(allowed), rank, unwanted)
+
+    def _at_box(self, box: Array) -> Array | None:
+        """Three answers to a box: regions without what lies outside of it, for that is what a box
+        says. They fill it to its sides and lose little. None where no region lies in it."""
+        within, area = self._within(box), self.graph.region[:, AREA]
+        inside = within >= MOSTLY * area
+        if not inside.any():  # a box smaller than a superpixel
+            inside = within > 0
+        members, low, high = self.regions.members, box[:2] / CELL, box[2:] / CELL
+        share = members @ within / self.regions.areas
+        index = np.flatnonzero((share >= LEAST_WITHIN) & members[:, inside].any(1))
+        if not len(index):
+            index = np.flatnonzero(members[:, inside].any(1))
+        if not len(index):
+            return None
+        frames, rank = self.regions.boxes[index], 0.3 * self.score[index] + 2 * np.log(share[index])
+        rough = rank + 3 * np.log(_fill(frames, low, high))
+        best = np.argsort(-rough, kind="stable")[:COMPARED]
+        index, rank = index[best], rank[best]
+        rows = members[index] & inside
+        left = np.where(rows[:, :, None], self.frames[None, :, :2], np.inf).min(1)
+        right = np.where(rows[:, :, None], self.frames[None, :, 2:], -np.inf).max(1)
+        rank = rank + 3 * np.log(_fill(np.concatenate([left, right], 1), low, high))
+        answers: list[int] = []
+        for k in np.argsort(-rank, kind="stable").tolist():
+            region = int(index[k])
+            if share[region] < 1:
+                region = self._make(rows[k], float(self.iou[region] * share[region]), box)
+            if region not in answers:
+                answers.append(region)
+            if len(answers) == 3:
+                break
+        return np.array((answers + answers[:1] * 2)[:3])
+
+    def _within(self, box: Array) -> Array:
+        """How many cells of each superpixel lie in a box, (S,)."""
+        (x0, y0), (x1, y1) = _cells_of(box)
+        cells = self.graph.leaves[y0:y1, x0:x1].ravel()
+        return np.bincount(cells, minlength=len(self.graph.region)).astype(np.float64)
+
+    @cached_property
+    def frames(self) -> Array:
+        """Boxes of the superpixels in cells, XYXY (S, 4)."""
+        slices = ndimage.find_objects(self.graph.leaves + 1)
+        return np.array([(x.start, y.start, x.stop, y.stop) for y, x in slices], np.float64)
 
     def _best(self, index: Array, rank: Array, apart: bool) -> Array:
         """Up to three of the regions `index`: the best ranked, then others, if `apart` such as
@@ -261,11 +323,16 @@ class TreeDecoder:
             return np.full(3, -1)
         return np.full(3, self._make(row, float(self.iou[base]) * 0.9))
 
-    def _make(self, row: Array, iou: float) -> int:
-        """Number of a region that is in no tree."""
-        self.made.append(row)
-        self.made_iou.append(iou)
-        return len(self.iou) + len(self.made) - 1
+    def _make(self, row: Array, iou: float, box: Array | None = None) -> int:
+        """Number of a region that is in no tree, cut off at a box if there is one; the same number
+        for the same."""
+        key = row.tobytes() + (b"" if box is None else _cells_of(box).tobytes())
+        if key not in self._made_before:
+            self._made_before[key] = len(self.iou) + len(self.made)
+            self.made.append(row)
+            self.made_iou.append(iou)
+            self.made_box.append(box)
+        return self._made_before[key]
 
     def _box_iou(self, box: Array) -> Array:
         mine = self.regions.boxes * float(CELL)
@@ -289,12 +356,38 @@ class TreeDecoder:
     def rasterise(self, answers: Array) -> Array:
         """(n, 256, 256) float32 logits of answers (n,); -1 gives a mask without a pixel."""
         rows = np.zeros((len(answers), len(self.graph.region)), bool)
+        boxes: dict[int, Array] = {}
         for k, answer in enumerate(answers.tolist()):
             if answer >= len(self.iou):
                 rows[k] = self.made[answer - len(self.iou)]
+                box = self.made_box[answer - len(self.iou)]
+                boxes |= {} if box is None else {k: box}
             elif answer >= 0:
                 rows[k] = self.regions.members[answer]
-        return mask_logits(rows, self.graph.leaves, self.gain, self.grid)
+        logits = mask_logits(rows, self.graph.leaves, self.gain, self.grid)
+        for k, box in boxes.items():
+            low, high = _cells_of(box)
+            edge = self.graph.leaves.shape[::-1]  # beyond it masks go on into the padding
+            x1, y1 = np.where(high >= edge, self.grid[::-1], high)
+            outside = np.ones(self.grid, bool)
+            outside[low[1] : y1, low[0] : x1] = False
+            logits[k][outside] = -np.abs(logits[k][outside])
+        return logits
+
+
+def _fill(frames: Array, low: Array, high: Array) -> Array:
+    """IoU of frames (n, 4) with a box from `low` to `high`, at least a thousandth."""
+    shared = (np.minimum(frames[:, 2:], high) - np.maximum(frames[:, :2], low)).clip(0).prod(1)
+    areas = (frames[:, 2:] - frames[:, :2]).prod(1) + (high - low).clip(0).prod()
+    result: Array = np.maximum(shared / np.maximum(areas - shared, 1e-6), 1e-3)
+    return result
+
+
+def _cells_of(box: Array) -> Array:
+    """First and one past the last cell of a box, ((x0, y0), (x1, y1)). At least two each way, or
+    nothing would be left when masks are brought to the picture's size."""
+    low, high = np.maximum(np.round(box.reshape(2, 2) / CELL), 0).astype(np.int64)
+    return np.stack([low, np.maximum(high, low + 2)])
 
 
 def row_area(decoder: TreeDecoder, row: Array) -> float:

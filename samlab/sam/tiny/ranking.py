@@ -24,6 +24,9 @@ LIKELY = 0.2
 """Least probability of a shown region. A mask less likely right than this costs precision more
 than it adds to recall, on photos that were kept for tuning."""
 
+AT_LEAST = 3
+"""So many are shown where none is likely, as of an even picture."""
+
 SAME_BOX = 0.7
 """Box IoU above which SAM's mask generator drops the lower of two masks."""
 
@@ -76,7 +79,7 @@ def rank(graph: RegionGraph, regions: Regions, iou: Array, model: TreeModel) -> 
     weights = (likely * quality[index]) ** 2 * np.sqrt(regions.areas[index])
     chosen = choose(iou[np.ix_(index, index)], regions.boxes[index], weights, MOST_SHOWN, SAME_BOX)
     kept = chosen[likely[chosen] >= LIKELY]
-    kept = kept if len(kept) else chosen[likely[chosen].argmax(keepdims=True)]
+    kept = kept if len(kept) else chosen[:AT_LEAST]
     kept = kept[np.argsort(-likely[kept], kind="stable")]
     return Ranking(quality, right, whole[nearest], index[kept])
 

@@ -7,6 +7,8 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 from scipy import ndimage
 from segment_anything import SamAutomaticMaskGenerator, SamPredictor
@@ -372,3 +374,23 @@ def test_bad_weights_are_refused(tmp_path):
     save_file(arrays, tmp_path / "other.safetensors")
     with pytest.raises(CheckpointError, match="do not fit"):
         build_tiny(tmp_path / "other.safetensors")
+
+
+# ---------------------------------------------------------------- boxes
+
+
+@given(st.floats(0, 300), st.floats(0, 240), st.floats(1, 80), st.floats(1, 60), st.booleans())
+@settings(max_examples=30, deadline=None)
+def test_nothing_lies_outside_of_a_box(predictor, x, y, width, height, many):
+    box = np.array([x, y, x + width, y + height])
+    masks, scores, _ = predictor.predict(box=box, multimask_output=many)
+    again, _, _ = predictor.predict(box=box, multimask_output=many)
+    np.testing.assert_array_equal(masks, again)
+    assert masks.any((1, 2)).all()
+    assert ((scores >= 0) & (scores <= 1)).all()
+    ys, xs = np.nonzero(masks.any(0))
+    cell = 4 * 384 / 1024  # of the picture's pixels; an outline lies between two cells
+    assert xs.min() >= x - 2.5 * cell
+    assert xs.max() <= x + width + 2.5 * cell
+    assert ys.min() >= y - 2.5 * cell
+    assert ys.max() <= y + height + 2.5 * cell
