@@ -17,8 +17,8 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from samlab import masks
-from samlab.errors import InputError
 from samlab.errors.arguments import checked_arguments
+from samlab.errors.ranges import Count, Seed
 from samlab.files import write_atomic
 
 __all__ = ["CLASSES", "SampleSet", "write_sample_set"]
@@ -48,7 +48,7 @@ class SampleSet:
 
 
 @checked_arguments
-def write_sample_set(folder: str | Path, pictures: int = 12, *, seed: int = 0) -> SampleSet:
+def write_sample_set(folder: str | Path, pictures: Count = 12, *, seed: Seed = 0) -> SampleSet:
     """Make pictures with labels; the same seed makes the same ones.
 
     Args:
@@ -56,8 +56,6 @@ def write_sample_set(folder: str | Path, pictures: int = 12, *, seed: int = 0) -
         pictures: How many, each 320 x 240 with four to seven objects.
         seed: Pictures of another seed serve as a test set.
     """
-    if pictures < 1:
-        raise InputError(f"Expected at least one picture, got {pictures}.")
     root = Path(folder)
     files = SampleSet(root / "images", root / "coco.json", root / "bdd100k.json", root / "maps")
     for path in (files.images, files.label_maps):

@@ -13,15 +13,19 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 from samlab.errors import InputError, StorageError
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -54,6 +58,42 @@ def free_file(path: str | Path, overwrite: bool) -> Path:
     with _told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     return path
+
+
+@contextmanager
+def scratch_folder(kind: str) -> Iterator[Path]:
+    """A temporary folder that goes with the block, or after a kill when the next one is made.
+
+    Whoever works in one holds a lock in it, which ends with the process, however it ends. So what
+    a killed process left can be told from what is in use.
+    """
+    prefix = f"samlab-{kind}-"
+    for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+        _remove_if_left(left)
+    with (
+        tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder,
+        _lock_in(Path(folder)),
+    ):
+        yield Path(folder)
+
+
+_LOCK, _AGE = ".in-use", 60  # seconds within which a folder may be on its way to its lock
+
+
+def _lock_in(folder: Path) -> FileLock:
+    from filelock import FileLock
+
+    return FileLock(folder / _LOCK, timeout=0, thread_local=False)
+
+
+def _remove_if_left(folder: Path) -> None:
+    """Remove a scratch folder of a process that is gone; leave what is not surely that."""
+    from filelock import Timeout
+
+    with suppress(OSError, Timeout):  # another user's, in use, or gone meanwhile
+        if (folder / _LOCK).is_file() and time.time() - folder.lstat().st_mtime > _AGE:
+            with _lock_in(folder):
+                shutil.rmtree(folder)
 
 
 @contextmanager

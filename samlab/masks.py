@@ -130,6 +130,11 @@ def from_stretches(image_size: tuple[int, int], starts: np.ndarray, ends: np.nda
         >>> from_stretches((2, 2), np.array([1]), np.array([4]))
         {'size': [2, 2], 'counts': '13'}
     """
+    if np.ndim(starts) != 1 or np.shape(starts) != np.shape(ends):
+        raise InputError(
+            "Expected starts and ends of one length (K,), got the shapes "
+            f"{np.shape(starts)} and {np.shape(ends)}."
+        )
     pixels = image_size[0] * image_size[1]
     places = np.stack([starts, ends], axis=1).ravel().astype(np.int64)
     return _of_runs(image_size, np.diff(places, prepend=0, append=pixels))

@@ -9,8 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from samlab import files
 from samlab.errors import InputError, StorageError
-from samlab.files import atomic_file, atomic_folder, free_file, write_atomic, write_json
+from samlab.files import (
+    atomic_file,
+    atomic_folder,
+    free_file,
+    scratch_folder,
+    write_atomic,
+    write_json,
+)
 
 # Eight processes write one path again and again, each a content of its own, and read it between.
 RACE = """
@@ -152,3 +160,27 @@ def test_nothing_is_replaced_by_accident(tmp_path: Path) -> None:
         free_file(tmp_path, overwrite=True)
     with pytest.raises(InputError, match="Expected the name of a folder to write, got the file"):
         atomic_folder(tmp_path / "a.json").__enter__()
+
+
+def test_what_a_killed_process_left_goes_and_what_is_in_use_stays(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    code = (
+        "import os, tempfile; from samlab.files import scratch_folder\n"
+        f"tempfile.tempdir = {str(tmp_path)!r}\n"
+        "with scratch_folder('test') as folder:\n"
+        "    (folder / 'large').write_bytes(bytes(1000)); os.kill(os.getpid(), 9)"
+    )
+    killed = subprocess.run([sys.executable, "-c", code], check=False)
+    (left,) = tmp_path.iterdir()
+    assert killed.returncode == -9
+    assert (left / "large").exists()
+    other = tmp_path / "samlab-test-of-somebody-else"
+    other.mkdir()
+    monkeypatch.setattr(files, "_AGE", -1)
+    with scratch_folder("test") as first:
+        assert not left.exists()
+        with scratch_folder("test") as second:
+            assert first.exists()
+            assert first != second
+        assert not second.exists()
+    assert [path.name for path in tmp_path.iterdir()] == [other.name]

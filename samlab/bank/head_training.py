@@ -20,6 +20,7 @@ from samlab.bank.heads import Head
 from samlab.bank.memory_bank import MemoryBank
 from samlab.errors import InputError, require_extra
 from samlab.errors.arguments import checked_arguments
+from samlab.errors.ranges import Count, Natural, Positive, Seed, Share
 from samlab.latent.vectors import unit, vectors_of
 from samlab.segments import Segments
 
@@ -39,16 +40,16 @@ def train_head(
     *,
     loss: Loss = "cosface",
     embedding: str | None = None,
-    width: int = 128,
-    hidden: int = 256,
-    dropout: float = 0.3,
+    width: Count = 128,
+    hidden: Natural = 256,
+    dropout: Share = 0.3,
     epochs: int = 60,
     patience: int = 10,
-    batch: int = 256,
-    learning_rate: float = 1e-3,
+    batch: Count = 256,
+    learning_rate: Positive = 1e-3,
     held_out: float = 0.2,
     loss_options: Mapping[str, Any] | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> Head:
     """Train a projection in which vectors of one class gather.
 
@@ -132,11 +133,11 @@ def train_prototypes(
     loss: Literal["soft_triple", "proxy_anchor"] = "soft_triple",
     epochs: int = 60,
     patience: int = 10,
-    batch: int = 256,
-    learning_rate: float = 3e-3,
+    batch: Count = 256,
+    learning_rate: Positive = 3e-3,
     held_out: float = 0.2,
     loss_options: Mapping[str, Any] | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> MemoryBank:
     """Train the bank itself: its prototypes move to where they tell the classes apart.
 
@@ -281,7 +282,7 @@ def _fit(
     epochs: int,
     patience: int,
     batch: int,
-    learning_rate: float,
+    learning_rate: Positive,
     seed: int,
 ) -> tuple[Any, int, float]:
     """Train until the score stops rising; returns the best state, its epoch and its score."""

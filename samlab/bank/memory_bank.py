@@ -22,6 +22,7 @@ from samlab.bank.columns import BankColumns, checked_columns
 from samlab.bank.heads import Head
 from samlab.errors import InputError
 from samlab.errors.arguments import checked_arguments, checked_class
+from samlab.errors.ranges import Count, Seed
 from samlab.formats.bdd100k import read_bdd100k
 from samlab.formats.coco import read_coco
 from samlab.formats.labelled import LabelledImages
@@ -90,12 +91,12 @@ class MemoryBank:
         cls,
         segments: Segments,
         *,
-        per_class: int = 20,
+        per_class: Count = 20,
         embedding: str | None = None,
         class_weights: Literal["balanced"] | Mapping[str, float] | None = None,
         background: Iterable[str] = (),
         head: Head | None = None,
-        seed: int = 0,
+        seed: Seed = 0,
         provenance: Mapping[str, Any] | None = None,
     ) -> Self:
         """Build a bank from labelled segments. Their order does not matter.

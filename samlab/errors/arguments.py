@@ -1,7 +1,8 @@
 """What a public function is called with, checked against its own type annotations.
 
-One decorator, so that `sam=None`, `k="ten"`, `eps=nan` or a misspelt option is one sentence that
-names the argument, in every function alike. Ranges and shapes are the functions' own matter.
+One decorator, so that `sam=None`, `k="ten"`, `seed=-1` or a misspelt option is one sentence that
+names the argument, in every function alike. Lists that stand for arrays become arrays. Shapes are
+the functions' own matter.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import sys
 import types
 from collections.abc import Callable, Iterable
 from functools import cache, wraps
-from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
 
 import numpy as np
 
@@ -30,7 +31,7 @@ C = TypeVar("C", bound=type)
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, list, tuple, dict, set, np.generic)
 _WORDS = {
     type(None): "None", bool: "True or False", int: "a whole number", float: "a number",
-    str: "a text", bytes: "bytes", np.ndarray: "an array",
+    str: "a text", bytes: "bytes", np.ndarray: "an array of numbers",
 }  # fmt: skip
 _MOST_ITEMS = 100  # of a list are looked at; the rest is like them, or fails where it is used
 
@@ -55,17 +56,19 @@ def checked_arguments(function: Callable[P, R]) -> Callable[P, R]:
     @wraps(function)
     def called(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            given = signature.bind(*args, **kwargs).arguments
+            bound = signature.bind(*args, **kwargs)
         except TypeError as error:
             raise _unbound(function, signature, kwargs, str(error)) from None
         hints = _hints(function)
-        for name, value in given.items():
+        for name, value in bound.arguments.items():
             hint = hints.get(name)
             if name == "eps" and isinstance(value, float) and math.isnan(value):
                 continue  # what a Clustering without a radius has; the functions know what it means
             if hint is not None and value is not signature.parameters[name].default:
                 check(value, hint, name, function)
-        return function(*args, **kwargs)
+                if isinstance(value, (list, tuple)) and hint in _ARRAYS:
+                    bound.arguments[name] = np.asarray(value)
+        return function(*bound.args, **bound.kwargs)
 
     return called
 
@@ -84,7 +87,7 @@ def check(value: Any, hint: Any, name: str, function: Callable[..., Any]) -> Non
             f"Expected {name} of {_name(function)} to be {describe(hint)}, got {shown(value)}."
             f"{hint_of_list}"
         )
-    if isinstance(value, (str, os.PathLike)) and _is_path(hint) and not _can_be_file(value):
+    if isinstance(value, (str, os.PathLike)) and _is_path(hint) and not can_be_file(value):
         raise InputError(
             f"Expected {name} of {_name(function)} as a path that a file can have, got "
             f"{shown(os.fspath(value))}."
@@ -105,6 +108,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def shown(value: Any) -> str:
     """A value and its type in a few words, whatever it is."""
     kind = type(value).__name__
+    if isinstance(value, np.ndarray):
+        return f"an array of {value.dtype} and shape {value.shape}"
     if isinstance(value, (type(None), bool)) or not isinstance(value, _PLAIN):
         return str(value) if isinstance(value, (type(None), bool)) else f"a {kind}"
     text = repr(value)
@@ -122,7 +127,8 @@ def _is_path(hint: Any) -> bool:
     return any(isinstance(kind, type) and issubclass(kind, os.PathLike) for kind in kinds)
 
 
-def _can_be_file(path: str | os.PathLike[str]) -> bool:
+def can_be_file(path: str | os.PathLike[str]) -> bool:
+    """Whether a file system could have a file of that name."""
     try:
         name = os.fsencode(path)
     except UnicodeEncodeError:  # half a character, as "\ud800"
@@ -135,8 +141,12 @@ def _words(hint: Any) -> list[str]:
     origin, args = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         return [word for part in args for word in _words(part)]
+    if origin is Annotated:
+        return [f"{describe(args[0])} {args[1]}"]
     if origin is Literal:
         return [repr(option) for option in args]
+    if origin is np.ndarray:
+        return ["an array of texts"]
     kind = origin or hint
     if kind is Any:
         return ["anything"]
@@ -155,6 +165,7 @@ def _words(hint: Any) -> list[str]:
     return [f"{'an' if name[:1] in 'AEIOU' else 'a'} {name}"]
 
 
+_ARRAYS = (np.ndarray, np.ndarray | None)
 _LISTS = ("builtins", "collections.abc", "typing")
 
 
@@ -164,9 +175,13 @@ def _fits(value: Any, hint: Any) -> bool:
         return True
     if origin in (Union, types.UnionType):
         return any(_fits(value, part) for part in args)
+    if origin is Annotated:
+        return _fits(value, args[0]) and all(value in limits for limits in args[1:])
     if origin is Literal:
         # Which texts there are is told by the functions, in their own words.
         return any(type(value) is type(option) for option in args)
+    if origin is np.ndarray:  # NDArray[np.object_], of names; without brackets it is of numbers
+        return _is_list(value, abc.Sequence, ())
     kind = origin or hint
     if kind is None or kind is type(None):
         return value is None
@@ -227,14 +242,15 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_array(value: Any) -> bool:
-    """An array, or what NumPy makes one of; what is in it is for the function to say."""
+    """An array of numbers, or what NumPy makes one of; its shape is for the function to say."""
     if not isinstance(value, (list, tuple)):
-        return hasattr(value, "__array__")
+        dtype = getattr(value, "dtype", None)
+        numbers = not isinstance(dtype, np.dtype) or dtype.kind in "biufc"
+        return hasattr(value, "__array__") and numbers
     try:
-        np.asarray(value)
+        return np.asarray(value).dtype.kind in "biuf"
     except (ValueError, RuntimeError):  # rows of several lengths; tensors with gradients
         return False
-    return True
 
 
 _SIMPLE: dict[Any, Callable[[Any], bool]] = {

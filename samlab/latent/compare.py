@@ -10,6 +10,7 @@ import pandas as pd
 
 from samlab.errors import InputError
 from samlab.errors.arguments import checked_arguments
+from samlab.errors.ranges import Seed
 from samlab.images import ImageLike
 from samlab.latent.cluster import cluster
 from samlab.latent.embed import Embedder, embed
@@ -21,6 +22,7 @@ from samlab.latent.scores import (
 )
 from samlab.latent.vectors import unit, vectors_of
 from samlab.segments import Segments
+from samlab.segments.labels import class_ids
 
 COLUMNS = (
     "dimensions", "segments", "knn_accuracy", "linear_accuracy", "cosine_within",
@@ -38,7 +40,7 @@ def compare_embedders(
     k: int = 5,
     eps: float | Literal["auto"] = "auto",
     min_samples: int | Literal["auto"] = "auto",
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> pd.DataFrame:
     """Is SAM semantic enough for my pictures? One row per kind of vectors.
 
@@ -111,8 +113,13 @@ def class_cosines(vectors: np.ndarray, truth: np.ndarray) -> tuple[float, float]
         >>> class_cosines(np.array([[1.0, 0], [1, 0], [0, 1]]), np.array([0, 0, 1]))
         (1.0, 0.0)
     """
+    rows, truth = vectors_of(vectors), class_ids(truth)
+    if truth.shape != (len(rows),):
+        raise InputError(
+            f"Expected truth as one class per vector, shape ({len(rows)},); got {truth.shape}."
+        )
     known = truth >= 0
-    points, truth = unit(vectors_of(vectors)[known].astype(np.float64)), truth[known]
+    points, truth = unit(rows[known].astype(np.float64)), truth[known]
     total, n = points.sum(axis=0), len(points)
     inside = pairs = 0.0
     for label in np.unique(truth):

@@ -6,12 +6,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
 from samlab.errors import InputError
 from samlab.errors.arguments import checked_arguments
+from samlab.errors.ranges import Range, Seed, Share
 from samlab.files import import_compiling
 from samlab.latent.vectors import unit, vectors_of
 from samlab.segments import Segments
@@ -58,9 +59,9 @@ def project(
     *,
     embedding: str | None = None,
     metric: Literal["cosine", "euclidean"] = "cosine",
-    n_neighbors: int = 15,
-    min_dist: float = 0.1,
-    seed: int = 0,
+    n_neighbors: Annotated[int, Range(2)] = 15,
+    min_dist: Share = 0.1,
+    seed: Seed = 0,
 ) -> np.ndarray:
     """Two coordinates per segment, float32 (N, 2): segments with similar vectors lie together.
 
@@ -91,9 +92,9 @@ def fit_projection(
     *,
     embedding: str | None = None,
     metric: Literal["cosine", "euclidean"] = "cosine",
-    n_neighbors: int = 15,
-    min_dist: float = 0.1,
-    seed: int = 0,
+    n_neighbors: Annotated[int, Range(2)] = 15,
+    min_dist: Share = 0.1,
+    seed: Seed = 0,
 ) -> Projection:
     """As `project`, but returns the map itself, into which other segments can be placed."""
     vectors = vectors_of(segments, embedding, metric=metric)

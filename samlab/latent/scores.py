@@ -8,9 +8,10 @@ is neither rewarded as one big class nor hidden.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
@@ -20,6 +21,7 @@ from sklearn.preprocessing import StandardScaler
 
 from samlab.errors import InputError
 from samlab.errors.arguments import checked_arguments
+from samlab.errors.ranges import Range, Seed
 from samlab.latent.cluster import Hierarchy, auto_min_samples, cluster, distance_matrix
 from samlab.latent.vectors import unit, vectors_of
 from samlab.segments import Segments
@@ -95,7 +97,7 @@ def knn_accuracy(
     truth: np.ndarray,
     k: int = 5,
     *,
-    groups: np.ndarray | None = None,
+    groups: np.ndarray | NDArray[np.object_] | None = None,
     embedding: str | None = None,
 ) -> float:
     """How often the k nearest other segments (cosine) vote for the right class, 0 .. 1.
@@ -139,10 +141,10 @@ def linear_probe_accuracy(
     vectors: Segments | np.ndarray,
     truth: np.ndarray,
     *,
-    groups: np.ndarray | None = None,
+    groups: np.ndarray | NDArray[np.object_] | None = None,
     embedding: str | None = None,
-    folds: int = 5,
-    seed: int = 0,
+    folds: Annotated[int, Range(2)] = 5,
+    seed: Seed = 0,
 ) -> float:
     """Accuracy of a logistic regression on the vectors, cross-validated, 0 .. 1.
 
@@ -184,7 +186,7 @@ def stability(
     embedding: str | None = None,
     share: float = 0.8,
     rounds: int = 10,
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> float:
     """Whether the same classes come out when a part of the segments is missing.
 
@@ -311,11 +313,11 @@ def _aligned(
 def _labelled(
     vectors: Segments | np.ndarray,
     truth: np.ndarray,
-    groups: np.ndarray | None,
+    groups: np.ndarray | NDArray[np.object_] | None,
     embedding: str | None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     rows, truth = vectors_of(vectors, embedding), class_ids(truth)
-    groups = None if groups is None else np.asarray(groups)
+    groups = None if groups is None else np.array([str(group) for group in groups])
     if truth.shape != (len(rows),) or (groups is not None and groups.shape != (len(rows),)):
         raise InputError(
             f"Expected one true class (and one group) per segment, shape ({len(rows)},); got "

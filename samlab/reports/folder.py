@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import queue
-import tempfile
 import threading
 import time
 from collections.abc import Generator, Sequence
@@ -17,7 +16,7 @@ from tqdm.auto import tqdm
 
 from samlab.errors import InputError
 from samlab.errors.arguments import checked_arguments
-from samlab.files import make_folder
+from samlab.files import make_folder, scratch_folder
 from samlab.pictures import list_pictures
 from samlab.reports.index import (
     Entry,
@@ -194,11 +193,11 @@ def _answers(
         if not stop.is_set():
             worker.close()
 
-    with tempfile.TemporaryDirectory(prefix="samlab-reports-", ignore_cleanup_errors=True) as work:
+    with scratch_folder("reports") as work:
         threads = max(1, _usable_threads() // jobs)
         workers = []
         for i in range(jobs):
-            own = Path(work, str(i))
+            own = work / str(i)
             own.mkdir()
             workers.append(report_worker(own, threads))
         serving = [threading.Thread(target=serve, args=(w,), daemon=True) for w in workers]

@@ -7,7 +7,6 @@ a data file (`share/samlab/notebooks/`), so that an installed samlab finds it as
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
@@ -21,7 +20,7 @@ import samlab
 from samlab import errors
 from samlab.errors import InputError, SamlabError
 from samlab.errors.arguments import checked_arguments
-from samlab.files import make_folder, write_atomic
+from samlab.files import make_folder, scratch_folder, write_atomic
 from samlab.images import ImageLike, read_image
 from samlab.reports.page import notebook_page
 
@@ -92,8 +91,8 @@ def execute_report(
     with _as_file(image) as (path, name):
         make_folder(out.parent)
         failed_notebook(out).unlink(missing_ok=True)  # of the past, and misleading from now on
-        with tempfile.TemporaryDirectory(prefix="samlab-report-") as work:
-            executed = _run(source, Path(work), out, {**parameters, "image": path}, progress)
+        with scratch_folder("report") as work:
+            executed = _run(source, work, out, {**parameters, "image": path}, progress)
             byline = f"samlab {samlab.__version__} · {source.stem} of {name}"
             write_atomic(out, notebook_page(executed, name, byline))
     return executed
@@ -121,8 +120,9 @@ def report_parameters(notebook: str | os.PathLike[str] | None = None) -> dict[st
     import papermill
 
     source = Path(notebook) if notebook is not None else report_notebook()
-    if not source.exists():
-        raise InputError(f"No notebook at '{source}': the file does not exist. Check the path.")
+    if not source.is_file():
+        what = "it is a folder" if source.is_dir() else "the file does not exist"
+        raise InputError(f"No notebook at '{source}': {what}. Check the path.")
     try:
         found = papermill.inspect_notebook(str(source))
     except ValueError as error:
@@ -201,7 +201,7 @@ def _as_file(image: ImageLike) -> Iterator[tuple[str, str]]:
         return
     pixels: np.ndarray = read_image(image)
     name = Path(getattr(image, "filename", "") or "picture").stem
-    with tempfile.TemporaryDirectory(prefix="samlab-picture-") as folder:
-        path = Path(folder) / f"{name}.png"
+    with scratch_folder("picture") as folder:
+        path = folder / f"{name}.png"
         Image.fromarray(pixels).save(path)
         yield str(path), name

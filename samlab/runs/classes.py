@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from samlab.errors import ImageError, InputError, counted
 from samlab.errors.arguments import checked_arguments
+from samlab.errors.ranges import Count, Natural, Seed
 from samlab.files import write_atomic
 from samlab.latent.cluster import (
     SAMPLE,
@@ -167,7 +168,7 @@ class RunClasses:
         others = np.setdiff1d(np.arange(len(order)), leading)
         return np.asarray(order[np.concatenate([leading, others])[:n]], np.int64)
 
-    def plot_table(self, *, max_classes: int = 12, columns: int = 8) -> Figure:
+    def plot_table(self, *, max_classes: Natural = 12, columns: Count = 8) -> Figure:
         """The largest classes, each with cut-outs of segments typical of it from several pictures.
 
         Args:
@@ -221,8 +222,8 @@ def cluster_run(
     method: Literal["dbscan", "hdbscan"] = "dbscan",
     *,
     embedding: str | None = None,
-    sample: int = SAMPLE,
-    seed: int = 0,
+    sample: Count = SAMPLE,
+    seed: Seed = 0,
 ) -> RunClasses:
     """Group the segments of all pictures of a run into classes.
 
@@ -254,7 +255,7 @@ def cluster_run(
 def search_run(
     run: Run,
     query: Segments | np.ndarray | tuple[str, int],
-    k: int = 10,
+    k: Count = 10,
     *,
     embedding: str | None = None,
 ) -> pd.DataFrame:
@@ -298,7 +299,7 @@ def search_run(
 
 
 @checked_arguments
-def plot_matches(run: Run, matches: pd.DataFrame, *, columns: int = 8) -> Figure:
+def plot_matches(run: Run, matches: pd.DataFrame, *, columns: Count = 8) -> Figure:
     """Cut-outs of what `search_run` found, a row per query, with the similarity below each."""
     cuts = cut_rows(run, run.table(["image_id", "segment"]).to_pandas(), matches["row"].to_numpy())
     strips = []

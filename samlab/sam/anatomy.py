@@ -21,6 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from samlab.errors import InputError
 from samlab.errors.arguments import checked_arguments
+from samlab.errors.ranges import Count, Seed
 from samlab.images import ImageLike, read_image
 from samlab.sam import checkpoints
 from samlab.sam.fast import ImageEmbedding, PlainDecoder, open_decoder, prepare, run_block
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @checked_arguments
-def official_or_random(name: str = "vit_b", seed: int = 0) -> tuple[Sam, bool]:
+def official_or_random(name: str = "vit_b", seed: Seed = 0) -> tuple[Sam, bool]:
     """An official model with its weights if they are on this machine, else with random ones.
 
     Returns:
@@ -277,7 +278,7 @@ def recorded_attention(transformer: torch.nn.Module) -> Iterator[dict[str, np.nd
 
 
 @checked_arguments
-def decoder_costs(sam: Sam, features: ImageEmbedding, prompts: int = 8) -> list[dict[str, Any]]:
+def decoder_costs(sam: Sam, features: ImageEmbedding, prompts: Count = 8) -> list[dict[str, Any]]:
     """What one prompt costs in the official decoder and in the factored one.
 
     Args:

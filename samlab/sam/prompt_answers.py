@@ -136,6 +136,8 @@ def picture_logits(logits: np.ndarray, features: ImageEmbedding) -> np.ndarray:
 
     By SAM's own two interpolations; 4 bytes for each pixel and mask.
     """
+    if logits.ndim != 3:
+        raise InputError(f"Expected logits of shape (N, side, side), got {logits.shape}.")
     height, width = features.image_size
     frame = Frame(features.input_size, features.img_size, (0, 0, width, height), (height, width))
     dense: np.ndarray = enlarge(torch.as_tensor(logits), frame).numpy()

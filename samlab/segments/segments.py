@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from samlab import masks
 from samlab.errors import InputError
@@ -75,7 +76,7 @@ class Segments:
     scores: Mapping[str, np.ndarray] = field(default_factory=_no_vectors)
     image_size: tuple[int, int] = (0, 0)
     image_id: str = ""
-    image_ids: np.ndarray = _DERIVED
+    image_ids: NDArray[np.object_] = _DERIVED
     class_names: Mapping[int, str] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     level: np.ndarray = _DERIVED

@@ -10,6 +10,7 @@ from PIL import Image
 from samlab import masks
 from samlab.errors import InputError
 from samlab.errors.arguments import checked_arguments
+from samlab.errors.ranges import Positive
 from samlab.images import ImageLike, read_image
 from samlab.palette import class_colors, segment_colors
 from samlab.segments import Segments
@@ -23,7 +24,7 @@ def overlay(
     by: Literal["class", "segment"] = "class",
     alpha: float = 0.55,
     outline: bool | Literal["class", "segment"] = True,
-    scale: float = 1.0,
+    scale: Positive = 1.0,
 ) -> np.ndarray:
     """Paint segments over their picture; where they overlap, the smallest is on top.
 
@@ -77,7 +78,7 @@ def overlay(
 
 
 def class_cut_out(
-    segments: Segments, image: ImageLike, label: int, *, scale: float = 1.0
+    segments: Segments, image: ImageLike, label: int, *, scale: Positive = 1.0
 ) -> np.ndarray:
     """The picture where the semantic map has this label, and a pale grey shadow of it elsewhere.
 
@@ -105,7 +106,7 @@ def heat_overlay(
     high: float | None = None,
     cmap: str = "inferno",
     alpha: float = 0.65,
-    scale: float = 1.0,
+    scale: Positive = 1.0,
 ) -> np.ndarray:
     """A heat map, stretched over the picture and laid on its grey version.
 
@@ -147,7 +148,7 @@ def heat_range(heat: np.ndarray, low: float | None, high: float | None) -> tuple
     return low, (high if high > low else low + 1e-6)
 
 
-def index_map(segments: Segments, scale: float = 1.0) -> np.ndarray:
+def index_map(segments: Segments, scale: Positive = 1.0) -> np.ndarray:
     """Which segment is on top at each pixel, int32; -1 where there is none.
 
     With a scale other than 1, masks are resampled with smooth edges (inside where half covered);

@@ -17,8 +17,9 @@ import torch
 from segment_anything.modeling.image_encoder import ImageEncoderViT
 
 import samlab
+from samlab.datasets import write_sample_set
 from samlab.embedders import ColourTexture
-from samlab.sam.prompt_checks import Prompts
+from tests.runs.light import make_pictures, run_light
 
 NAMESPACES = ("anatomy", "bank", "embedders", "metrics", "plot", "read", "reports", "view", "masks")
 CLASSES = ("MaskGenerator", "MemoryBank", "Segments", "TextEmbedder", "TransformersEmbedder")
@@ -27,10 +28,16 @@ INNER = ("trusted", "sound", "class_table_html", "summary_html", "class_cards_ht
 
 
 CLASSES_OF = {
-    "Run": samlab.Run, "MemoryBank": samlab.MemoryBank, "Embedder": ColourTexture,
-    "LabelledImages": samlab.read.LabelledImages, "Prompts": Prompts,
+    "Embedder": ColourTexture,
     "pd.DataFrame": pd.DataFrame, "ImageEncoderViT": ImageEncoderViT,
     "Tensor": torch.Tensor, "torch.nn.Module": torch.nn.Module,
+}  # fmt: skip
+
+
+#: What samlab.errors.ranges calls numbers.
+ALIASES = {
+    "Count": "int", "Natural": "int", "Seed": "int",
+    "Share": "float", "Positive": "float",
 }  # fmt: skip
 
 
@@ -91,17 +98,29 @@ def rights(folder: Path) -> dict[str, Any]:
     features = samlab.encode(pixels, sam)
     rle = segments.rles[0]
     clustering = samlab.cluster(segments)
+    pictures = make_pictures(folder / "pictures", 2)
     proposals = samlab.MaskGenerator(sam, points_per_side=4).propose(pixels)
+    run = run_light(make_pictures(folder / "run-pictures", 4), folder / "run")
+    samples = write_sample_set(folder / "samples", 2)
+    labelled = samlab.read.coco(samples.coco, samples.images)
+    bank = samlab.MemoryBank.from_segments(segments)
     return {
+        "bank": bank, "run": run, "labelled": labelled, "detections": np.array([[2.0, 2, 9, 9]]),
+        "evaluation": bank.evaluate(segments), "matches":
+        samlab.search_run(run, np.ones((1, 8)), 2), "prompts":
+        samlab.anatomy.prompts_for(sam, features, points=[[[3.0, 3.0]]]), "starts": np.array([1]),
+        "ends": np.array([4]), "values": np.eye(2), "names": ["a", "b"],
+        "maps": np.zeros((1, 4, 4)), "titles": ["a"],
         "a": segments, "b": segments, "boxes": np.array([[2.0, 2, 9, 9]]), "block": 0,
         "classes": ["cat", "dog"], "clustering": clustering,
         "embedder": ColourTexture(),
         "eps": 0.3, "examples": segments, "features": features, "file": folder / "none.png",
-        "heat": np.zeros((24, 32)), "image": pixels, "images": folder,
+        "heat": np.zeros((24, 32)), "image": pixels, "images": pictures,
         "label_map": np.zeros((24, 32), int),
         "labels": labels, "logits": np.zeros((1, 256, 256), np.float32), "mask": cells[0],
         "masks": cells[:1], "name": "tiny", "out": folder / "out", "pairs": [(labels, labels)],
-        "path": folder / "a.json", "pictures": folder, "point": (3.0, 3.0), "points": [[3.0, 3.0]],
+        "path": folder / "a.json", "pictures": pictures, "point": (3.0, 3.0),
+        "points": [[3.0, 3.0]],
         "proposals": proposals, "query": segments, "rle": rle, "rles": [rle], "sam": sam,
         "segments": segments, "source": pixels, "sweep": samlab.sweep(segments), "texts": ["a dog"],
         "truth": labels, "vectors": vectors, "image_size": (24, 32), "class_names": names,
@@ -119,6 +138,7 @@ OWN: dict[str, dict[str, Any]] = {
     },
     "plot.boxes": {"images": []},
     "plot.doubtful": {"images": []},
+    "search_run": {"query": np.ones((1, 8))},
     "segment_points": {"labels": [1], "boxes": None, "masks": None},
     "segment_boxes": {"labels": None, "points": None, "masks": None},
     "segment_masks": {"labels": None, "points": None, "boxes": None},
@@ -167,16 +187,18 @@ def wrong_calls(folder: Path) -> Iterator[Call]:
     for name, function in public().items():
         right = right_call(name, function, known)
         for key, parameter in parameters(function).items():
-            for value in wrong_kinds(str(parameter.annotation), parameter.default):
+            for value in wrong_kinds(key, str(parameter.annotation), parameter.default):
                 yield Call(name, function, right, key, value, True)
             for value in wrong_values(str(parameter.annotation)):
                 yield Call(name, function, right, key, value, False)
 
 
-def wrong_kinds(hint: str, default: Any) -> Iterator[Any]:
+def wrong_kinds(name: str, hint: str, default: Any) -> Iterator[Any]:
     """Values that a hint, read as a person reads it, does not allow."""
     if hint in ("Any", "<class 'inspect._empty'>"):
         return
+    for alias, kind in ALIASES.items():
+        hint = hint.replace(alias, kind)
     many = any(word in hint for word in ("ndarray", "Sequence", "Iterable", "list", "tuple"))
     text = any(word in hint for word in ("str", "Path", "Literal", "Like", "Picture", "Model"))
     text |= any(word in hint for word in ("Format", "How", "Stage", "Outside", "Loss", "Keep"))
@@ -189,7 +211,7 @@ def wrong_kinds(hint: str, default: Any) -> Iterator[Any]:
         yield True
     if hint in ("int", "int | None", "bool"):
         yield 1.5
-    if "float" in hint or hint == "int":
+    if ("float" in hint or hint == "int") and name != "eps":  # NaN there: there is no radius
         yield float("nan")
     if not text:
         yield "wrong"
@@ -199,6 +221,8 @@ def wrong_kinds(hint: str, default: Any) -> Iterator[Any]:
 
 def wrong_values(hint: str) -> Iterator[Any]:
     """Values of the right type that mean nothing; a function may have use for some."""
+    for alias, kind in ALIASES.items():
+        hint = hint.replace(alias, kind)
     if "int" in hint:
         yield from (-1, 0)
     if "float" in hint:

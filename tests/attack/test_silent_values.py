@@ -24,7 +24,10 @@ TRUTH = np.repeat([0, 1, 2], 4)
     ],
 )
 def test_a_label_map_or_probabilities_are_no_mask(mask) -> None:
-    with pytest.raises(InputError, match="Expected a mask of True and False, or 0 and 1"):
+    with pytest.raises(
+        InputError,
+        match="Expected (a mask of True and False, or 0 and 1|mask of encode to be an array of num)",
+    ):
         samlab.masks.encode(mask)
 
 

@@ -71,7 +71,7 @@ def test_the_sample_set_is_its_seed(files, tmp_path):
     other = write_sample_set(tmp_path / "other", 3, seed=1)
     assert again.coco.read_text() == files.coco.read_text()
     assert other.coco.read_text() != files.coco.read_text()
-    with pytest.raises(InputError, match="at least one picture, got 0"):
+    with pytest.raises(InputError, match="a whole number from 1 up, got 0"):
         write_sample_set(tmp_path, 0)
 
 

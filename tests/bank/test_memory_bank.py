@@ -116,7 +116,9 @@ def test_bad_examples_are_refused_in_one_sentence():
     broken[3, 1] = np.nan
     with pytest.raises(InputError, match=r"1 segment\(s\) \(segment ids 3\) contain NaN"):
         MemoryBank.from_segments(segments.with_embedding("sam", broken))
-    with pytest.raises(InputError, match="at least one prototype per class, got per_class=0"):
+    with pytest.raises(
+        InputError, match="Expected per_class of .* a whole number from 1 up, got 0"
+    ):
         MemoryBank.from_segments(segments, per_class=0)
     with pytest.raises(InputError, match="the embedding 'clip'; they have 'sam'"):
         MemoryBank.from_segments(segments, embedding="clip")

@@ -6,17 +6,22 @@ does none itself, which makes a hundred kills a matter of seconds.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 from samlab.runs.results import open_run
-from tests.runs.light import check_folder, make_pictures, run_light, tables_of
+from samlab.segments import Segments
+from tests.runs.light import check_folder, light, make_pictures, run_light, tables_of
 
 
 def kill_often(folder: Path, kills: int, seed: int) -> None:
@@ -63,6 +68,58 @@ def crash_everywhere(folder: Path, *, retry: bool) -> None:
         if code == 0:
             break
     sys.stdout.write(f"{step - 1} crashes\n")
+
+
+def kill_slow_work(folder: Path, kills: int, seed: int) -> None:
+    """SIGKILL a run of slow pictures, with its own limits, and say what each kill cost.
+
+    A picture takes from 0.05 to 1.5 s, most of them little. Lost are those that were finished and
+    not written: their seconds are done again.
+    """
+    rng = random.Random(seed)
+    pictures, journal, lost = folder / "pictures", folder / "journal", []
+    assert _child(partial(make_pictures, pictures, 400)) == 0
+    done, out = 0, folder / "slow-0"
+    while done < kills:
+        journal.write_text("")
+        pid = _start(partial(run_light, pictures, out, segment=partial(_slow, journal)))
+        time.sleep(rng.uniform(1, 30))
+        os.kill(pid, signal.SIGKILL)
+        if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0:
+            out = folder / f"slow-{done}"
+            continue
+        done += 1
+        finished = [line.split() for line in journal.read_text().splitlines()]
+        written = folder / "written"
+        assert _child(partial(_write_hashes, out, pictures, written)) == 0
+        kept = set(written.read_text().split())
+        lost.append(sum(float(seconds) for name, seconds in finished if name not in kept))
+    lost.sort()
+    sys.stdout.write(f"{done} kills: median {lost[done // 2]:.1f} s, at most {lost[-1]:.1f} s\n")
+    assert lost[-1] <= 11, lost  # ten seconds, and the picture at hand
+
+
+def _slow(journal: Path, images: Sequence[np.ndarray]) -> list[Segments]:
+    begun = time.monotonic()
+    seconds = 0.05 + 1.45 * (int(images[0][0, 0, 0]) / 255) ** 3
+    time.sleep(seconds)
+    found = light(images)
+    line = f"{_hash(images[0])} {time.monotonic() - begun}\n"
+    descriptor = os.open(journal, os.O_APPEND | os.O_WRONLY)
+    os.write(descriptor, line.encode())
+    os.close(descriptor)
+    return found
+
+
+def _write_hashes(out: Path, pictures: Path, into: Path) -> None:
+    """The pixels' hashes of those pictures that a run has written."""
+    check_folder(out)
+    names = open_run(out).pictures["image_id"] if (out / "run.json").exists() else []
+    into.write_text(" ".join(_hash(np.asarray(Image.open(pictures / name))) for name in names))
+
+
+def _hash(pixels: np.ndarray) -> str:
+    return hashlib.sha1(pixels.tobytes()).hexdigest()
 
 
 def peak_memory(pictures: Path, out: Path) -> None:
@@ -142,6 +199,8 @@ if __name__ == "__main__":
     what, *rest = sys.argv[1:]
     if what == "kill":
         kill_often(Path(rest[0]), int(rest[1]), int(rest[2]))
+    elif what == "slow":
+        kill_slow_work(Path(rest[0]), int(rest[1]), int(rest[2]))
     elif what == "crash":
         crash_everywhere(Path(rest[0]), retry=rest[1] == "retry")
     else:

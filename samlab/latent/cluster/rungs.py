@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from samlab.errors import InputError, counted
+from samlab.errors.arguments import checked_arguments
 from samlab.latent.cluster.distances import auto_min_samples, default_eps, distance_matrix
 from samlab.latent.cluster.hierarchy import Hierarchy
 from samlab.latent.cluster.merging import LEAST, Merging
@@ -48,6 +49,7 @@ class Rung:
     sentence: str
 
 
+@checked_arguments
 def ladder(
     segments: Segments | np.ndarray,
     method: Literal["ward", "dbscan"] = "ward",

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from samlab.errors import InputError
+from samlab.errors.ranges import Seed
 from samlab.latent.cluster.clusters import cluster, sweep
 from samlab.latent.cluster.distances import distance_matrix
 from samlab.latent.cluster.eps import more_telling
@@ -91,7 +92,7 @@ def cluster_across(
     method: Literal["dbscan", "hdbscan"] = "dbscan",
     *,
     sample: int = SAMPLE,
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> AcrossClustering:
     """Group vectors into classes: cluster a sample, assign the rest; see the module.
 

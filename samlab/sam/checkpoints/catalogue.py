@@ -17,6 +17,7 @@ from itertools import islice
 from pathlib import Path
 
 from samlab.errors import CheckpointError, SamlabWarning
+from samlab.errors.arguments import can_be_file, shown
 from samlab.sam.checkpoints.hashes import cache_folder, remember_sha256, remembered_sha256, sha256
 
 _META = "https://dl.fbaipublicfiles.com/segment_anything/"
@@ -233,6 +234,11 @@ def _embedded() -> Found | None:
 
 def _given_path(name: str | os.PathLike[str]) -> Path:
     """The file that a path names, or the clearest complaint."""
+    if not can_be_file(name):
+        raise CheckpointError(
+            "Expected a model name, or the path of a checkpoint as a file can have it; got "
+            f"{shown(os.fspath(name))}."
+        )
     path = Path(name).expanduser()
     if path.is_file():
         return path

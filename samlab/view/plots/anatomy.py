@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from samlab.errors import InputError
-from samlab.errors.arguments import checked_arguments
+from samlab.errors.arguments import checked_arguments, did_you_mean
+from samlab.errors.ranges import Count
 from samlab.images import ImageLike, read_image
 from samlab.view.overlay import heat_overlay
 from samlab.view.plots.figure import (
@@ -36,7 +38,7 @@ def plot_maps(
     *,
     titles: Sequence[str],
     point: Sequence[float] | None = None,
-    columns: int = 4,
+    columns: Count = 4,
     cmap: str = "inferno",
     symmetric: bool = False,
     caption: str = "",
@@ -58,6 +60,13 @@ def plot_maps(
     if maps.ndim != 3 or len(maps) != len(titles):
         raise InputError(
             f"Expected maps of shape ({len(titles)}, G, G), one per title; got {maps.shape}."
+        )
+    if point is not None and len(point) != 2:
+        raise InputError(f"Expected point as (x, y), got {len(point)} numbers.")
+    if cmap not in colormaps:
+        raise InputError(
+            "Expected cmap as the name of a matplotlib colour map, for example 'inferno'; got "
+            f"{cmap!r:.60}.{did_you_mean(cmap, colormaps)}"
         )
     rows = max(1, -(-len(maps) // columns))
     columns = max(1, min(columns, len(maps)))

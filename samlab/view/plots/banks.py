@@ -14,7 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from samlab.errors import InputError, counted
 from samlab.errors.arguments import checked_arguments
+from samlab.errors.ranges import Natural
 from samlab.images import read_image
 from samlab.view.plots.figure import INK, MUTED, NotebookFigure, figure_style, heading, plain
 
@@ -60,7 +62,7 @@ def plot_bank_ways() -> Figure:
 
 
 @checked_arguments
-def plot_boxes(images: Iterable[LabelledImage], limit: int = 3) -> Figure:
+def plot_boxes(images: Iterable[LabelledImage], limit: Natural = 3) -> Figure:
     """The first labelled pictures with their boxes and class names."""
     shown = list(islice(images, limit))
     with figure_style():
@@ -103,7 +105,7 @@ def plot_confusion(evaluation: Evaluation) -> Figure:
 
 @checked_arguments
 def plot_doubtful(
-    evaluation: Evaluation, segments: Segments, images: Iterable[LabelledImage], limit: int = 5
+    evaluation: Evaluation, segments: Segments, images: Iterable[LabelledImage], limit: Natural = 5
 ) -> Figure:
     """The least certain wrong answers; where none was wrong, the least certain of all.
 
@@ -114,6 +116,12 @@ def plot_doubtful(
         limit: At most so many.
     """
     paths = {image.name: image.path for image in images}
+    missing = sorted(set(segments.image_ids.tolist()) - set(paths))
+    if missing:
+        raise InputError(
+            f"Expected images to have every picture of the segments; "
+            f"{counted(len(missing), 'picture')} not there, the first is '{missing[0]}'."
+        )
     answer = evaluation.answer
     wrong = answer.labels != evaluation.truth
     order = [i for i in np.argsort(answer.confidence) if wrong[i] or not wrong.any()][:limit]

@@ -138,6 +138,8 @@ def plot_sweep(
             figure: Figure = NotebookFigure(figsize=(7.2, 4.6), dpi=100, layout="constrained")
             upper, lower = figure.subplots(2, 1, sharex=True)
         else:
+            if len(ax) != 2:
+                raise InputError(f"Expected ax as two axes to draw into, got {len(ax)}.")
             upper, lower = ax
             figure = canvas(upper, (0, 0))[0]
         heading(upper, "Classes and unassigned segments over eps")

@@ -15,6 +15,7 @@ from matplotlib.patches import Rectangle
 
 from samlab.errors import InputError, counted, percent
 from samlab.errors.arguments import checked_arguments
+from samlab.errors.ranges import Count
 from samlab.images import ImageLike, read_image
 from samlab.palette import hex_color
 from samlab.segments import Segments
@@ -115,7 +116,7 @@ def plot_class_panels(
     image: ImageLike,
     *,
     classes: Sequence[int] | None = None,
-    columns: int = 3,
+    columns: Count = 3,
     max_classes: int = 12,
 ) -> Figure:
     """One panel per class: its segments in full colour on a pale shadow of the picture.

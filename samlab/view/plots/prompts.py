@@ -12,6 +12,7 @@ from matplotlib.patches import Rectangle
 
 from samlab.errors import InputError
 from samlab.errors.arguments import checked_arguments
+from samlab.errors.ranges import Count
 from samlab.images import ImageLike, read_image
 from samlab.segments import Segments
 from samlab.view.plots.figure import (
@@ -43,7 +44,7 @@ def plot_prompt(
     labels: Any = None,
     boxes: Any = None,
     titles: Sequence[str] | None = None,
-    columns: int = 3,
+    columns: Count = 3,
 ) -> Figure:
     """One panel per mask, with the prompt drawn in: points (green, red for background) and boxes.
 

@@ -12,6 +12,7 @@ from PIL import Image
 from scipy.ndimage import binary_erosion
 
 from samlab.errors.arguments import checked_arguments
+from samlab.errors.ranges import Count
 from samlab.images import ImageLike, read_image
 from samlab.segments import Segments
 from samlab.view.plots.figure import MUTED, NotebookFigure, figure_style, plain
@@ -87,7 +88,7 @@ def cut_square(
 
 
 @checked_arguments
-def plot_sheet(strips: Sequence[Strip], *, columns: int = 8, title: str = "") -> Figure:
+def plot_sheet(strips: Sequence[Strip], *, columns: Count = 8, title: str = "") -> Figure:
     """Rows of small pictures, each with a title on the left.
 
     Args:
