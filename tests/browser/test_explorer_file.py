@@ -180,6 +180,51 @@ def test_a_rung_of_the_ladder_puts_the_slider_there(explorer_page: Any) -> None:
     assert at.count() == 0
 
 
+def test_fill_gives_what_is_unassigned_the_nearest_class_and_takes_it_back(
+    explorer_page: Any,
+) -> None:
+    page = explorer_page
+    page.locator(".sl-rung").nth(1).click()
+    before = state(page)["summary"]
+    fill = page.get_by_role("button", name="Fill", exact=True)
+    fill.click()
+    after = re.match(
+        r"(\d+ classes) · (\d+) of 300 unassigned .*· (\d+) filled", state(page)["summary"]
+    )
+    bare = re.match(r"(\d+ classes) · (\d+) of 300 unassigned", before)
+    assert after[1] == bare[1]
+    assert int(after[2]) + int(after[3]) == int(bare[2])
+    assert int(after[3]) > 0
+    page.get_by_role("button", name="Copy settings").click()
+    assert "fill=True" in page.locator(".sl-menu textarea").input_value()
+    page.get_by_role("button", name="Copy settings").click()
+    fill.click()
+    assert state(page)["summary"] == before
+
+
+WHITE = """() => { const c = document.querySelector("canvas.sl-overlay");
+  const d = c.getContext("2d").getImageData(0, 0, c.width, c.height).data;
+  let n = 0;
+  for (let i = 0; i < d.length; i += 4) n += Math.min(d[i], d[i + 1], d[i + 2], d[i + 3]) > 200;
+  return n; }"""
+
+
+def test_a_switch_shows_the_outlines_of_all_masks(offline_page: Any, tmp_path: Path) -> None:
+    segments, picture = blobs(20)
+    explorer = explore(segments, picture, points=np.eye(20, 2), masks=segments[:10])
+    page = offline_page
+    page.goto(explorer.write_html(tmp_path / "masks.html").as_uri())
+    page.wait_for_selector(".sl-row")
+    switch = page.get_by_role("button", name="All masks")
+    seen = []
+    for _ in range(3):
+        page.wait_for_timeout(200)
+        seen.append(page.evaluate(WHITE))
+        switch.click()
+    assert seen[0] == seen[2] == 0
+    assert seen[1] > 10 * 100  # ten outlines
+
+
 def test_settings_are_copied_as_code_and_as_parameters(explorer_page: Any) -> None:
     page = explorer_page
     set_slider(page, 12)

@@ -18,6 +18,7 @@ from samlab.latent.embed import ColourTexture, Embedder, PatchFeatures, embed, p
 from samlab.latent.partition import TOGETHER
 from samlab.latent.projection import project
 from samlab.latent.vectors import vectors_of
+from samlab.masks import compress
 from samlab.segments import Segments
 from samlab.view.explorer.edits import edit_lines, with_pins
 from samlab.view.explorer.map_points import checked_points, principal_axes, umap_later
@@ -31,7 +32,7 @@ _METHODS = (("dbscan", "DBSCAN"), ("hdbscan", "HDBSCAN"), ("ward", "Ward"))
 _POOLINGS = (("coverage", "coverage"), ("any", "any patch"))
 _CODE = """clustering = samlab.cluster(
     segments, eps={eps}, min_samples={min_samples},
-    metric={metric}, method={method}, embedding={embedding},
+    metric={metric}, method={method}, embedding={embedding}, fill={fill},
 )
 segments = segments.with_labels(clustering.labels)
 """
@@ -74,6 +75,7 @@ class Explorer(BaseWidget):
         features: PatchFeatures | None = None,
         points: np.ndarray | None = None,
         embedders: Sequence[Embedder] = (),
+        masks: Segments | None = None,
         otherwise: Settings | None = None,
     ) -> None:
         self._segments = segments
@@ -119,6 +121,7 @@ class Explorer(BaseWidget):
                 "templates": _TEMPLATES,
                 "prefixes": self._prefixes(),
                 "poolable": self._poolable,
+                "masks": [] if masks is None else _counts(masks, segments),
                 **colors(),
             },
             sweep=self._tuning.payload(),
@@ -160,6 +163,18 @@ class Explorer(BaseWidget):
         self.state = self._state_at(float(value), self.state["records"], self.edits)
 
     @property
+    def fill(self) -> bool:
+        """Whether noise takes the nearest class, where that is near enough. Set it to cluster anew;
+        classes that no eps gives stay as they are."""
+        return bool(self.state.get("fill", False))
+
+    @fill.setter
+    def fill(self, value: bool) -> None:
+        self.state = {**self.state, "fill": bool(value)}
+        if self.eps is not None:
+            self.eps = self.eps
+
+    @property
     def edits(self) -> dict[int, int]:
         """Class by segment of what was edited by hand: it stays there whatever eps is."""
         return {int(i): int(label) for i, label in self.state["pins"]}
@@ -167,13 +182,13 @@ class Explorer(BaseWidget):
     def let_go(self) -> None:
         """Segments edited by hand go where the clustering has them."""
         now = self.state
-        hidden = {"hidden": now["hidden"]}
-        self.state = _state(self._base, now["step"], now["value"], now["records"]) | hidden
+        kept = {"hidden": now["hidden"], "fill": self.fill}
+        self.state = _state(self._base, now["step"], now["value"], now["records"]) | kept
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Vectors, pooling, method, metric, min_samples and eps, by name."""
-        return {**asdict(self._tuning.settings), "eps": self.eps}
+        """Vectors, pooling, method, metric, min_samples, eps and fill, by name."""
+        return {**asdict(self._tuning.settings), "eps": self.eps, "fill": self.fill}
 
     def rename(self, label: int, name: str) -> None:
         """Name a class. An empty name takes the name away."""
@@ -308,7 +323,11 @@ class Explorer(BaseWidget):
     ) -> dict[str, Any]:
         if eps is None:
             return _state(np.full(len(self._segments), -1), 0, None, records, edits)
-        return _state(self._tuning.at(eps), self._tuning.step(eps), float(eps), records, edits)
+        labels = self._tuning.at(eps)
+        if self.fill:
+            labels = self._tuning.filled(labels)
+        step = self._tuning.step(eps)
+        return {**_state(labels, step, float(eps), records, edits), "fill": self.fill}
 
     def _prefixes(self) -> dict[str, str]:
         """What makes vectors that the segments do not come with: Python by the vectors' name."""
@@ -339,6 +358,7 @@ def explore(
     features: PatchFeatures | None = None,
     points: np.ndarray | None = None,
     embedders: Sequence[Embedder] = (ColourTexture(),),
+    masks: Segments | None = None,
 ) -> Explorer:
     """Find the classes of a picture by hand: the picture, the map and the eps slider in one widget.
 
@@ -364,6 +384,8 @@ def explore(
         points: Coordinates on the map, (N, 2); UMAP of the vectors by default.
         embedders: Further vectors to choose from, computed when chosen; by default colour and
             texture, which show what SAM's features add.
+        masks: The masks that these segments stand for (what `samlab.partition` was given): a switch
+            shows their outlines.
 
     Returns:
         The widget; last in a cell it shows itself. `.write_html(path)` makes a file of it that
@@ -390,7 +412,7 @@ def explore(
         settings, otherwise = settings.changed({"method": "ward"}), settings
     return Explorer(
         segments, image, settings, eps=eps, features=features, points=points,
-        embedders=embedders, otherwise=otherwise,
+        embedders=embedders, masks=masks, otherwise=otherwise,
     )  # fmt: skip
 
 
@@ -414,8 +436,18 @@ def _state(
     return {
         "labels": labels.tolist(), "step": step, "value": value, "records": list(records),
         "hidden": [], "base": np.asarray(base).tolist(),
-        "pins": [[i, label] for i, label in pins.items()], "names": names,
+        "pins": [[i, label] for i, label in pins.items()], "fill": False, "names": names,
     }  # fmt: skip
+
+
+def _counts(given: Segments, segments: Segments) -> list[str]:
+    """Run lengths of masks that lie on the same picture as the segments."""
+    if len(given) and len(segments) and given.image_size != segments.image_size:
+        raise InputError(
+            f"Expected masks of the same picture as the segments, {segments.image_size} (H, W); "
+            f"got masks of {given.image_size}."
+        )
+    return [str(compress(rle)["counts"]) for rle in given.rles]
 
 
 def _embedding_code(embedder: Embedder) -> str:

@@ -7,9 +7,9 @@
  * @param {PackedClustering} packed
  * @returns {Clustering}
  */
-export function opened({ labels, step, value, records, hidden, base, pins }) {
+export function opened({ labels, step, value, records, hidden, base, pins, fill = false }) {
   return { labels: Array.from(labels), step, value, records, hidden: new Set(hidden),
-    base: Array.from(base), pins: new Map(pins) };
+    base: Array.from(base), pins: new Map(pins), fill };
 }
 
 /**
@@ -18,7 +18,7 @@ export function opened({ labels, step, value, records, hidden, base, pins }) {
  * @param {ClassNames} names
  * @returns {PackedClustering}
  */
-export function packed({ labels, step, value, records, hidden, base, pins }, names) {
+export function packed({ labels, step, value, records, hidden, base, pins, fill }, names) {
   return { labels, step, value, records, hidden: [...hidden], base,
-    pins: [...pins].sort((a, b) => a[0] - b[0]), names };
+    pins: [...pins].sort((a, b) => a[0] - b[0]), fill, names };
 }

@@ -9,7 +9,7 @@ import { className } from "../widget/text.js";
 import { pinnedToo, touchedBy, withPins } from "./edits.js";
 import { membersOf, namesFor, rename } from "./labels.js";
 import { opened, packed } from "./packing.js";
-import { splitStep, sweepLabels } from "./sweep.js";
+import { labelsAt, splitStep } from "./sweep.js";
 
 /** @import { ClassNames } from "../widget/types.d.ts" */
 /** @import { Clustering, PackedClustering, Sweep } from "./types.d.ts" */
@@ -100,7 +100,7 @@ export class ExplorerState {
    */
   slide(step) {
     if (step === this.now.step) return false;
-    const base = sweepLabels(this.sweep, step);
+    const base = labelsAt(this.sweep, step, this.now.fill);
     this.change({ labels: withPins(base, this.now.pins), base, step,
       value: this.sweep.values[step] }, !this.sliding);
     this.sliding = true;

@@ -1,5 +1,6 @@
 // What the explorer says about its state: the line above the slider, and the rows of the table.
 
+import { filledSegments } from "./sweep.js";
 import { counted } from "../widget/text.js";
 
 /** @import { Palette } from "../widget/types.d.ts" */
@@ -7,15 +8,18 @@ import { counted } from "../widget/text.js";
 /** @import { ExplorerState } from "./state.js" */
 
 /** @param {ExplorerState} state */
-export function summaryText({ now, sweep, members }) {
+export function summaryText(state) {
+  const { now, sweep, members } = state;
   const n = now.labels.length;
   const noise = members.get(-1)?.length ?? 0;
   const classes = members.size - Number(noise > 0);
   const edited = now.pins.size > 0;
+  const filled = filledSegments(state).filter(Boolean).length;
   const score = edited || now.step < 0 ? null : sweep.silhouette[now.step];
   const origin = edited ? " · edited" :
     now.value === null && classes > 0 ? " · as given, by no eps" : "";
   return `${counted(classes, "class", "classes")} · ${noise} of ${n} unassigned` +
+    (filled ? ` · ${filled} filled` : "") +
     (score === null || score === undefined ? "" : ` · silhouette ${score.toFixed(2)}`) + origin;
 }
 

@@ -16,6 +16,7 @@ from samlab.latent.cluster import (
     cluster,
     default_eps,
     distance_matrix,
+    fill,
     lasting_counts,
     lasting_steps,
     silhouette,
@@ -208,6 +209,10 @@ class Tuning:
         """The step nearest to the suggested eps."""
         return self.step(self.suggested) if self.suggested is not None else 0
 
+    def filled(self, labels: np.ndarray) -> np.ndarray:
+        """Labels int64 (N,) where noise has taken the nearest class that is near enough."""
+        return fill(self._vectors, labels, self.settings.metric)
+
     def step(self, eps: float) -> int:
         """Index of the step nearest to `eps`; 0 where there are no steps."""
         return int(np.abs(self.eps - eps).argmin()) if len(self.eps) else 0
@@ -221,6 +226,12 @@ class Tuning:
             return self.labels[step] if len(self.eps) else np.zeros(0, np.int64)
         return match_labels(self.labels[step], self._labels_at(eps))
 
+    def _filled_rows(self) -> np.ndarray:
+        """The table filled, int (S, N); (0, N) for more segments than a page waits for."""
+        if not 0 < self.labels.shape[1] <= _SCORED:
+            return self.labels[:0]
+        return np.array([self.filled(row) for row in self.labels], np.int64)
+
     def payload(self) -> dict[str, Any]:
         """For the browser (`readSweep` in explorer.js): the label table as int16, and summaries."""
         n = self.labels.shape[1]
@@ -232,6 +243,7 @@ class Tuning:
             "suggested": self.suggested,
             "start": self.start,
             "table": self.labels.astype("<i2").tobytes(),
+            "filled": self._filled_rows().astype("<i2").tobytes(),
             "distances": self.k_distances.astype("<f4").tobytes(),
             "ladder": self.ladder,
             "classes": [len(np.unique(row[row >= 0])) for row in self.labels],

@@ -1,7 +1,7 @@
 import type { ClassNames, Scene } from "../widget/types.d.ts";
 
 /** How segments are clustered, but for eps; as Settings in tuning.py. */
-export type ClusterSettings = Record<string, string | number> & {
+export type ClusterSettings = Record<string, string | number | boolean> & {
   embedding: string;
   min_samples: number;
 };
@@ -18,6 +18,8 @@ export interface Sweep {
   start: number;
   /** n labels per step. */
   table: Int16Array;
+  /** The same where noise takes the nearest class that is near enough; empty where not computed. */
+  filled: Int16Array;
   /** Each segment's distance to its k-th neighbour, ascending. */
   distances: Float32Array;
   /** Steps that last, the fewest classes first. */
@@ -49,6 +51,8 @@ export interface Clustering {
   base: number[];
   /** What a person put where. */
   pins: Pins;
+  /** Noise takes the nearest class. */
+  fill: boolean;
 }
 
 /** Class by segment. */
@@ -115,6 +119,8 @@ export interface ExplorerPayload {
   /** Python that makes vectors the segments do not come with, by the vectors' name. */
   prefixes: Record<string, string>;
   poolable: string | null;
+  /** Run lengths of the masks that the segments stand for, if they were given. */
+  masks: string[];
   palette: string[];
   noise: string;
 }

@@ -197,6 +197,17 @@ def test_regions_with_classes_of_dbscan_begin_with_their_radius() -> None:
     assert explorer.settings["method"] == "dbscan"
 
 
+def test_masks_that_regions_stand_for_travel_with_them() -> None:
+    segments, picture = strips(12, 3)
+    both = Segments.concat([segments, segments])
+    explorer = explore(samlab.partition(both), picture, masks=both, points=np.zeros((12, 2)))
+    counts = [masks.compress(rle)["counts"] for rle in both.rles]
+    assert explorer.payload["masks"] == counts
+    assert explorer_of(6).payload["masks"] == []
+    with pytest.raises(InputError, match="masks of the same picture"):
+        explore(segments, picture, masks=strips(5)[0])
+
+
 def test_overlapping_segments_can_be_tuned_by_ward_too() -> None:
     segments, picture = strips(12, 3)
     both = Segments.concat([segments, segments])
@@ -397,3 +408,29 @@ def test_a_frame_has_a_still_picture_for_print() -> None:
         f'<img src="data:image/jpeg;base64,{b64encode(still).decode()}" alt="a &lt;b&gt;"' in text
     )
     assert 'srcdoc="&lt;p title=&#39;&#34;&#39;&gt;"' in text
+
+
+def test_fill_gives_noise_the_nearest_class_at_every_step_and_in_the_code() -> None:
+    segments, picture = strips(40)
+    rng = np.random.default_rng(5)
+    vectors = segments.embedding() + rng.normal(size=(40, 16)) * 0.15
+    segments = segments.with_embedding("sam", vectors.astype(np.float32))
+    radii = samlab.sweep(segments, min_samples=4)
+    eps = float(radii.eps[radii.noise_fraction < 0.4][0])
+    explorer = explore(segments, picture, eps=eps, min_samples=4, points=np.zeros((40, 2)))
+    bare = explorer.labels
+    assert not explorer.fill
+    explorer.fill = True
+    expected = samlab.cluster(segments, eps, 4, fill=True).labels
+    assert adjusted_rand_score(explorer.labels, expected) == 1.0
+    assert ((explorer.labels < 0) == (expected < 0)).all()
+    assert (explorer.labels != bare).any()
+    names: dict[str, Any] = {"samlab": samlab, "segments": segments}
+    exec(explorer.code(), names)
+    assert names["segments"].labels.tolist() == expected.tolist()
+    rows = np.frombuffer(explorer.sweep["filled"], "<i2").reshape(-1, 40)
+    for radius, row in zip(explorer.sweep["values"], rows, strict=True):
+        own = samlab.cluster(segments, radius, 4, fill=True).labels
+        assert adjusted_rand_score(row, own) == 1.0
+    explorer.fill = False
+    assert explorer.labels.tolist() == bare.tolist()

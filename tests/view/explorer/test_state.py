@@ -8,7 +8,8 @@ from tests.view.javascript import needs_node, run_js
 
 #: Four segments in three steps: all noise, two classes, one class.
 NEW = """const sweep = { n: 4, parameter: "eps", values: [0.1, 0.2, 0.3], suggested: 0.2, start: 1,
-  table: Int16Array.from([-1, -1, -1, -1, 0, 0, 1, 1, 0, 0, 0, 0]), classes: [0, 2, 1],
+  table: Int16Array.from([-1, -1, -1, -1, 0, 0, 1, 1, 0, 0, 0, 0]),
+  filled: Int16Array.from([1, 1, 1, -1, 0, 0, 1, 1, 0, 0, 0, 0]), classes: [0, 2, 1],
   noise: [1, 0, 0], silhouette: [null, 0.5, null], settings: { embedding: "sam" } };
 const first = { labels: [0, 0, 1, 1], step: 1, value: 0.2, records: [], hidden: [],
   base: [0, 0, 1, 1], pins: [] };
@@ -50,7 +51,7 @@ def test_a_change_after_undo_leaves_nothing_to_redo_and_cancel_neither() -> None
     assert found == [
         1, [0, 4],
         {"labels": [0, 0, 1, 1], "step": 1, "value": 0.2, "records": [], "hidden": {},
-         "base": [0, 0, 1, 1], "pins": {}},
+         "base": [0, 0, 1, 1], "pins": {}, "fill": False},
         0, 0,
     ]  # fmt: skip
 
@@ -76,7 +77,7 @@ def test_names_and_hidden_classes_travel_to_the_kernel() -> None:
     )
     assert found[0] == {
         "labels": [0, 0, 1, 1], "step": 1, "value": 0.2, "hidden": [0],
-        "base": [0, 0, 1, 1], "pins": [],
+        "base": [0, 0, 1, 1], "pins": [], "fill": False,
         "records": [{"label": 1, "name": "cup", "members": [2, 3]}], "names": {"1": "cup"},
     }  # fmt: skip
     assert found[1:] == ["cup", "class 0", [0], "class 1", "cup", [1]]
@@ -121,3 +122,25 @@ def test_what_the_page_says_about_it() -> None:
          "bar": 1, "share": 0.94, "hidden": False, "selected": 1},
     ]  # fmt: skip
     assert found[2] == 2
+
+
+@needs_node
+def test_noise_takes_the_nearest_class_and_is_noise_again() -> None:
+    found = run(
+        """const seen = () => [state.now.labels, state.now.value, filledSegments(state)];
+        state.change(withFill(state, true));
+        const before = seen();
+        state.slide(0);
+        state.edit([1, 1, 5, -1]);
+        const filled = [...seen(), state.packed().fill, summaryText(state)];
+        state.change(withFill(state, false));
+        const bare = seen();
+        state.undo();
+        return [before, filled, bare, state.now.fill, canFill(state)];"""
+    )
+    none = [False] * 4
+    assert found[0] == [[0, 0, 1, 1], 0.2, none]
+    assert found[1][:4] == [[1, 1, 5, -1], 0.1, [True, True, False, False], True]
+    assert found[1][4] == "2 classes · 1 of 4 unassigned · 2 filled · edited"
+    assert found[2] == [[-1, -1, 5, -1], 0.1, none]
+    assert found[3:] == [True, True]

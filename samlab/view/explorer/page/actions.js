@@ -2,7 +2,7 @@
 //
 // The kernel is told afterwards; nothing waits for it.
 
-import { nearestStep } from "../sweep.js";
+import { nearestStep, withFill } from "../sweep.js";
 
 /** @import { Model } from "../../widget/types.d.ts" */
 /** @import { ClusterSettings, ExplorerPage } from "../types.d.ts" */
@@ -63,6 +63,8 @@ export function createActions(model, state, say, page) {
     cancel: () => travel(() => state.cancel()),
     /** @param {number[]} labels */
     edit: (labels) => act(() => state.edit(labels)),
+    /** @param {boolean} fill */
+    fill: (fill) => act(() => state.change(withFill(state, fill))),
     letGo: () => act(() => state.letGo()),
     selectPinned: () => select(() => state.select([...state.now.pins.keys()], false)),
     /** @param {number} label @param {string} text */

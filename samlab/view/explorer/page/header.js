@@ -14,8 +14,9 @@ import { button, field, iconButton, make } from "../../widget/dom.js";
  * @param {string} facts
  * @param {HTMLElement} copyMenu
  * @param {HeaderHooks} hooks
+ * @param {HTMLElement[]} more Further switches.
  */
-export function createHeader(title, facts, copyMenu, hooks) {
+export function createHeader(title, facts, copyMenu, hooks, more) {
   const undo = iconButton("undo", "Undo (Ctrl+Z)", hooks.undo);
   const redo = iconButton("redo", "Redo (Ctrl+Shift+Z)", hooks.redo);
   const opacity = make("input", { type: "range", min: "0", max: "1", step: "0.05", value: "0.55",
@@ -30,7 +31,7 @@ export function createHeader(title, facts, copyMenu, hooks) {
   return {
     element: make("header", { class: "sl-head" },
       make("div", { class: "sl-title" }, make("b", { text: title }), make("span", { text: facts })),
-      make("div", { class: "sl-tools" }, field("Opacity", opacity), outline, undo, redo, copyMenu)),
+      make("div", { class: "sl-tools" }, field("Opacity", opacity), outline, ...more, undo, redo, copyMenu)),
     /** @param {boolean} canUndo @param {boolean} canRedo */
     setHistory(canUndo, canRedo) {
       undo.disabled = !canUndo;

@@ -9,9 +9,11 @@ import { numbers } from "../../widget/model.js";
 import { openScene } from "../../widget/scene.js";
 import { segmentFacts } from "../../widget/text.js";
 import { editLines } from "../edits.js";
+import { filledSegments } from "../sweep.js";
 import { createClasses } from "./classes.js";
 import { createLadder } from "./ladder.js";
 import { createHeader } from "./header.js";
+import { createMaskSwitch } from "./masks.js";
 import { createCopyMenu } from "./settings.js";
 import { classRows } from "../summary.js";
 import { createTuning } from "./tuning.js";
@@ -36,9 +38,10 @@ export function createPage(root, model, state, actions) {
   const header = createHeader(payload.title || "Segments",
     `${scene.n} segments · ${scene.width} × ${scene.height}`,
     createCopyMenu(payload, () => ({ ...state.sweep.settings,
-      [state.sweep.parameter]: state.now.value ?? "auto" }),
+      [state.sweep.parameter]: state.now.value ?? "auto", fill: state.now.fill }),
     () => editLines(state.now.labels, state.now.pins, state.names)),
-    { undo: actions.undo, redo: actions.redo, setStyle: (style) => canvas.setStyle(style) });
+    { undo: actions.undo, redo: actions.redo, setStyle: (style) => canvas.setStyle(style) },
+    createMaskSwitch(payload.masks, scene.height, () => canvas));
   const panel = picturePanel(scene);
   const mapPanel = make("div", { class: "sl-panel sl-map-panel" });
   const tuningPanel = make("section", { class: "sl-panel sl-tune" });
@@ -76,7 +79,8 @@ export function createPage(root, model, state, actions) {
     const colours = labels.map(palette.rgb);
     const noise = labels.map((label) => label < 0);
     canvas.setVisible(labels.map((label) => !hidden.has(label)));
-    canvas.setColours(colours, noise);
+    const filled = filledSegments(state);
+    canvas.setColours(colours, noise.map((bare, i) => bare || filled[i]));
     map.setColours(colours, noise, labels.map((label) => hidden.has(label)));
     tuning.show();
     ladder.show(state.now.step);

@@ -46,14 +46,20 @@ export function createSettings(host, { choices, poolable }, live, onchange) {
   };
 }
 
+/** @param {string | number | boolean} value */
+function pythonOf(value) {
+  if (typeof value === "boolean") return value ? "True" : "False";
+  return JSON.stringify(value);
+}
+
 /**
  * The text that reproduces the settings: {eps}-like fields of the template filled in.
  * @param {string} template
- * @param {Record<string, string | number>} settings
+ * @param {Record<string, string | number | boolean>} settings
  */
 export function fillTemplate(template, settings) {
   return template.replace(/\{(\w+)\}/g, (all, key) =>
-    key in settings ? JSON.stringify(settings[key]) : all,
+    key in settings ? pythonOf(settings[key]) : all,
   );
 }
 

@@ -3,6 +3,7 @@
 import { button, make } from "../../widget/dom.js";
 import { panelHead } from "../../widget/frame.js";
 import { counted, shortNumber } from "../../widget/text.js";
+import { canFill } from "../sweep.js";
 import { createCurve, ordinal } from "./curve.js";
 import { nearestStep } from "../sweep.js";
 import { createSettings } from "./settings.js";
@@ -19,6 +20,7 @@ import { summaryText } from "../summary.js";
  * @property {(value: number) => void} typed A value was typed.
  * @property {(settings: ClusterSettings) => void} recluster Other settings were chosen.
  * @property {(text: string) => void} say
+ * @property {(fill: boolean) => void} fill Noise takes the nearest class, or not.
  * @property {() => void} letGo What was put somewhere by hand follows the slider again.
  * @property {() => void} selectPinned Show what that is.
  */
@@ -46,7 +48,10 @@ export function createTuning(host, state, payload, live, hooks, ladder) {
   const track = make("div", { class: "sl-track" });
   const spark = createSpark(track);
   track.append(slider);
-  host.append(panelHead("", make("h3", { text: "Clusters" }), summary), ladder,
+  const fill = button("Fill", { "aria-pressed": "false", onclick: () => hooks.fill(!state.now.fill),
+    title: "Segments in no class take the nearest one, where that is near enough; paler" });
+  host.append(panelHead("", make("h3", { text: "Clusters" }), summary,
+    make("div", { class: "sl-tools" }, fill)), ladder,
     make("div", { class: "sl-slider-row" },
       make("label", { class: "sl-field" }, numberLabel, number), track));
   const pins = createPins(host, hooks);
@@ -76,6 +81,8 @@ export function createTuning(host, state, payload, live, hooks, ladder) {
       const { now, sweep } = state;
       summary.textContent = summaryText(state);
       pins(now.pins.size);
+      fill.setAttribute("aria-pressed", String(now.fill));
+      fill.disabled = !canFill(state);
       if (document.activeElement !== number) showValue(number, now.value);
       slider.value = String(now.step < 0 ? sweep.start : now.step);
       slider.setAttribute("aria-valuetext", `${sweep.parameter} ${shortNumber(now.value)}`);
