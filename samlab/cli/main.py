@@ -5,6 +5,7 @@ Nothing heavy is imported before a command needs it, so that `samlab --help` ans
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from typer.core import TyperCommand, TyperGroup
 import samlab
 from samlab.cli.bank import app as bank_app
 from samlab.cli.export import export as export_command
-from samlab.cli.options import ModelOption
+from samlab.cli.options import JsonOption, ModelOption, OpenOption, QuietOption, hush, tell
 from samlab.cli.run import cache_app, run_command
 from samlab.errors import InputError, SamlabError, counted, percent
 from samlab.files import atomic_file, make_folder
@@ -62,7 +63,6 @@ class _WithPairs(TyperCommand):
 app = typer.Typer(
     cls=_Group,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Pictures to segments to semantic classes, with Meta's Segment Anything Model.\n\n"
@@ -118,6 +118,8 @@ def segment(
     text_model: Annotated[
         str, typer.Option(help="For --text: CLIP or SigLIP on the hub, a folder, or sam3.")
     ] = "openai/clip-vit-base-patch32",
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Segment everything in a picture, group the segments into classes, write what was found.
 
@@ -130,6 +132,7 @@ def segment(
     Example: samlab segment photo.jpg -o results --sam vit_b --eps 0.06
     Example: samlab segment street.jpg --text "yellow taxi" --text dog --text-model sam3
     """
+    hush(quiet or as_json)
     radius = _number_or_auto("eps", eps, float)
     neighbours = _number_or_auto("min_samples", min_samples, int)
     pixels = samlab.read_image(picture)
@@ -141,9 +144,9 @@ def segment(
     if text:
         named: Segments = samlab.segment_text(picture, text, sam=sam, model=text_model, **options)
         counts = [f"{(named.labels == i).sum()} {word}" for i, word in enumerate(text)]
-        typer.echo(", ".join(counts))
-        for file in _write(named, pixels, out, picture.stem):
-            typer.echo(str(file))
+        files = _write(named, pixels, out, picture.stem)
+        facts = {"picture": str(picture), "segments": len(named), "files": list(map(str, files))}
+        tell([", ".join(counts), *map(str, files)], facts, quiet, as_json)
         return
     segments: Segments = samlab.segment(picture, sam, **options)
     if not all_masks:
@@ -153,14 +156,18 @@ def segment(
     files = _write(segments, pixels, out, picture.stem)
     from samlab.view.tables import unassigned_share
 
-    left = percent(unassigned_share(segments))
-    how = f"eps {clustering.eps:.3g}" if clustering.method == "dbscan" else clustering.reason
-    typer.echo(
+    left = unassigned_share(segments)
+    used = None if math.isnan(clustering.eps) else clustering.eps
+    how = clustering.reason if used is None else f"eps {used:.3g}"
+    said = (
         f"{counted(len(segments), 'segment')}, {counted(clustering.n_clusters, 'class')}, "
-        f"{left} of the picture unassigned ({how})"
+        f"{percent(left)} of the picture unassigned ({how})"
     )
-    for file in files:
-        typer.echo(str(file))
+    facts = {
+        "picture": str(picture), "segments": len(segments), "classes": clustering.n_clusters,
+        "unassigned": left, "eps": used, "files": [str(file) for file in files],
+    }  # fmt: skip
+    tell([said, *map(str, files)], facts, quiet, as_json)
 
 
 @app.command(cls=_WithPairs, short_help="Pictures to HTML reports, with an index for a folder.")
@@ -177,6 +184,10 @@ def report(
             help="The HTML file (report.html), or for several pictures the folder (reports).",
         ),
     ] = None,
+    sam: Annotated[
+        str | None,
+        typer.Option("--sam", help="The model, as in samlab models: short for -p sam NAME."),
+    ] = None,
     parameter: Annotated[
         list[str] | None,
         typer.Option(
@@ -189,6 +200,9 @@ def report(
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", min=1, help="Reports made at once, for a folder.")
     ] = 1,
+    open_it: OpenOption = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Run the report notebook on pictures and write HTML files that need no network.
 
@@ -199,20 +213,29 @@ def report(
     and others; a wrong name lists them all. If a run fails, an earlier report stays as it was, the
     notebook up to the failing cell is left beside it as NAME.failed.ipynb, and the exit code is 1.
 
-    Example: samlab report photo.jpg -o report.html -p eps 0.06 -p sam vit_b
+    Example: samlab report photo.jpg -o report.html --sam vit_b -p eps 0.06 --open
 
     Example: samlab report photos -o reports --jobs 2
     """
+    hush(quiet or as_json)
     parameters = _parameters(parameter or [])
-    if len(pictures) == 1 and not pictures[0].is_dir():
-        from samlab.reports.notebook import write_report
-
-        page = write_report(
-            pictures[0], out or "report.html", notebook=notebook, progress=True, **parameters
+    if sam is not None and parameters.setdefault("sam", sam) != sam:
+        raise InputError(f"Expected one model, got --sam {sam} and -p sam {parameters['sam']}.")
+    shown = not (quiet or as_json)
+    if len(pictures) > 1 or pictures[0].is_dir():
+        page, facts, failed = _report_folder(
+            pictures, out or Path("reports"), jobs, notebook, parameters, shown
         )
-        typer.echo(f"{page} ({page.stat().st_size / 1e6:.1f} MB). Open it in any browser.")
-        return
-    _report_folder(pictures, out or Path("reports"), jobs, notebook, parameters)
+        said = f"{facts['made']} of {facts['pictures']} reports made: {page}"
+    else:
+        page, failed = _report_one(pictures[0], out, notebook, parameters, shown), False
+        facts = {"picture": str(pictures[0]), "report": str(page), "bytes": page.stat().st_size}
+        said = f"{page} ({facts['bytes'] / 1e6:.1f} MB). Open it in any browser."
+    tell([said], facts, quiet, as_json)
+    if open_it:
+        typer.launch(page.absolute().as_uri())
+    if failed:
+        raise typer.Exit(1)
 
 
 app.command("run", short_help="A folder of pictures to tables; goes on where it stopped.")(
@@ -272,25 +295,47 @@ app.add_typer(cache_app, name="cache", short_help="Segments kept to be looked up
 # -- small things -------------------------------------------------------------------------------
 
 
+def _report_one(
+    picture: Path, out: Path | None, notebook: Path | None, parameters: dict[str, Any], shown: bool
+) -> Path:
+    from samlab.reports.notebook import write_report
+
+    try:
+        return write_report(
+            picture, out or "report.html", notebook=notebook, progress=shown, **parameters
+        )
+    except KeyboardInterrupt:
+        typer.echo("samlab: Stopped by Ctrl-C; no report was written.", err=True)
+        raise typer.Exit(130) from None
+
+
 def _report_folder(
-    pictures: list[Path], out: Path, jobs: int, notebook: Path | None, parameters: dict[str, Any]
-) -> None:
+    pictures: list[Path],
+    out: Path,
+    jobs: int,
+    notebook: Path | None,
+    parameters: dict[str, Any],
+    shown: bool,
+) -> tuple[Path, dict[str, Any], bool]:
+    """The index, what is said of it, and whether a picture failed."""
     from samlab.reports.folder import write_reports
     from samlab.reports.index import PAGE
 
     try:
         entries = write_reports(
-            pictures, out, jobs=jobs, notebook=notebook, progress=True, **parameters
+            pictures, out, jobs=jobs, notebook=notebook, progress=shown, **parameters
         )
     except KeyboardInterrupt:
         typer.echo(f"Interrupted. What is done: {out / PAGE}", err=True)
         raise typer.Exit(130) from None
-    failed = [entry for entry in entries if not entry.ok]
-    for entry in failed:
-        typer.echo(f"{entry.name}: {entry.error}", err=True)
-    typer.echo(f"{len(entries) - len(failed)} of {len(entries)} reports made: {out / PAGE}")
-    if failed:
-        raise typer.Exit(1)
+    failed = {entry.name: entry.error for entry in entries if not entry.ok}
+    for name, error in failed.items():
+        typer.echo(f"{name}: {error}", err=True)
+    facts = {
+        "index": str(out / PAGE), "pictures": len(entries), "made": len(entries) - len(failed),
+        "failed": failed,
+    }  # fmt: skip
+    return out / PAGE, facts, bool(failed)
 
 
 def _write(segments: Segments, pixels: Any, out: Path, stem: str) -> list[Path]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from samlab.cli.options import ModelOption
+from samlab.cli.options import JsonOption, ModelOption, QuietOption, tell
 from samlab.errors import counted
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ def run_command(
     retry_errors: Annotated[
         bool, typer.Option("--retry-errors", help="Do failed pictures again.")
     ] = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Segment a folder of pictures into Parquet tables; call it again to go on after a stop.
 
@@ -88,6 +90,7 @@ def run_command(
         "min_mask_region_area": min_mask_region_area,
         "dtype": dtype,
     }
+    new: list[Any] = []  # one entry per picture that was done now
     # What batch systems send before they kill: end as after Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -104,6 +107,8 @@ def run_command(
             cache=cache,
             engine=engine,  # type: ignore[arg-type]
             retry_errors=retry_errors,
+            progress=not (quiet or as_json),
+            on_progress=new.append,
             **options,
         )
     except KeyboardInterrupt as stop:  # from collect.py, or before there was anything to collect
@@ -116,11 +121,18 @@ def run_command(
     if len(failed) > _SHOWN_ERRORS:
         typer.echo(f"... and {len(failed) - _SHOWN_ERRORS:,} more errors", err=True)
     good = len(done) - len(failed)
-    typer.echo(
+    unchanged = len(done) - len(new)
+    said = (
         f"{counted(good, 'picture')}, {counted(done.n_segments, 'segment')}, "
         f"{counted(len(failed), 'error')}"
     )
-    typer.echo(done.folder)
+    if unchanged:
+        said += f" ({unchanged:,} unchanged, {len(new):,} new)"
+    facts = {
+        "folder": str(done.folder), "pictures": good, "segments": done.n_segments,
+        "errors": len(failed), "unchanged": unchanged, "new": len(new),
+    }  # fmt: skip
+    tell([said, str(done.folder), *_next(unchanged, len(new), len(failed))], facts, quiet, as_json)
     gone = _gone(pictures, done)
     if gone:
         typer.echo(
@@ -130,6 +142,16 @@ def run_command(
         )
     if not good:
         raise typer.Exit(1)
+
+
+def _next(unchanged: int, new: int, errors: int) -> list[str]:
+    """What to do after a call that found everything done already."""
+    if new or not unchanged:
+        return []
+    tries = ["Other settings need another folder: -o."]
+    if errors:
+        tries.insert(0, "--retry-errors does the failed ones again.")
+    return [" ".join(["Everything was done already.", *tries])]
 
 
 def _gone(pictures: list[str], done: Run) -> int:

@@ -94,6 +94,34 @@ def check(value: Any, hint: Any, name: str, function: Callable[..., Any]) -> Non
         )
 
 
+def check_values(function: Callable[..., Any], values: dict[str, Any]) -> None:
+    """Raise InputError unless values fit a function's arguments of the same names.
+
+    For values that are passed on to another process, which would say so only later.
+    """
+    hints = _hints(function)
+    for name, value in values.items():
+        default = inspect.signature(function).parameters[name].default
+        if value == default:
+            continue
+        check(value, hints[name], name, function)
+        known = _texts(hints[name])
+        if isinstance(value, str) and known and value not in known:
+            raise InputError(
+                f"Expected {name} of {_name(function)} to be {describe(hints[name])}, got "
+                f"{shown(value)}.{did_you_mean(value, known)}"
+            )
+
+
+def _texts(hint: Any) -> list[str]:
+    """The texts that a hint lists, those of its alternatives included; [] where any text will do."""
+    if get_origin(hint) is Literal:
+        return [option for option in get_args(hint) if isinstance(option, str)]
+    if get_origin(hint) in (Union, types.UnionType):
+        return [] if str in get_args(hint) else [t for part in get_args(hint) for t in _texts(part)]
+    return []
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A question with the nearest known word, or "" where none is near.
 

@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
 from pathlib import Path
@@ -182,7 +182,7 @@ class _Notebook:
 
 
 class _Relay:
-    """A file in which another process reads how far this one is; the last state stays in it."""
+    """A file in which another process reads how far this one is; none where no stage is on."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -197,34 +197,34 @@ class _Relay:
             return
 
     def clear(self) -> None:
-        """The next stage writes over it."""
+        self._file.unlink(missing_ok=True)
 
 
 @contextmanager
-def shown_from(file: Path, say: Callable[[str], None] | None = None) -> Iterator[None]:
+def shown_from(file: Path) -> Iterator[None]:
     """Show the stages that another process writes into this file, while the work inside goes on.
+
+    At a terminal in one line that is drawn over; in a log as a line for each stage.
 
     Args:
         file: What the other process has in `SAMLAB_PROGRESS_FILE`.
-        say: Called with the name of each stage instead, for logs.
     """
     end = threading.Event()
+    terminal = sys.stderr.isatty()
 
     def follow() -> None:
         screen = Terminal()
         now = Stage("Start")
         while not end.wait(_EVERY):
-            found = _read(file)
-            if found is not None and found.name != now.name:
+            found = _read(file) or Stage(now.name if now.name == "Start" else "Plots and page")
+            if found.name != now.name:
                 now = found
-                if say is not None:
-                    say(now.name)
-            elif found is not None:
-                now.done = found.done
-            if say is None:
+                if not terminal:
+                    sys.stderr.write(f"{now.name}\n")
+            now.done = found.done
+            if terminal:
                 screen.draw(now)
-        if say is None:
-            screen.clear()
+        screen.clear()
 
     following = threading.Thread(target=follow, daemon=True)
     following.start()

@@ -19,7 +19,7 @@ from PIL import Image
 import samlab
 from samlab import errors
 from samlab.errors import InputError, SamlabError
-from samlab.errors.arguments import checked_arguments
+from samlab.errors.arguments import check_values, checked_arguments
 from samlab.files import make_folder, scratch_folder, write_atomic
 from samlab.images import ImageLike, read_image
 from samlab.process.progress import RELAY, shown_from
@@ -198,6 +198,32 @@ def check_parameters(parameters: Mapping[str, Any], source: Path) -> None:
             f"Expected parameters of '{source.name}', got {', '.join(map(repr, unknown))}. "
             f"It has: {', '.join(known)}."
         )
+    _check_types(parameters, source)
+    if "sam" in parameters:
+        from samlab.sam.checkpoints import find
+
+        find(parameters["sam"])  # raises where there is no such model and no such file
+    if source == report_notebook():
+        from samlab.latent.cluster import cluster
+
+        named = ("eps", "min_samples", "metric", "method")
+        check_values(cluster, {name: parameters[name] for name in named if name in parameters})
+
+
+def _check_types(parameters: Mapping[str, Any], source: Path) -> None:
+    """Refuse a text where the notebook says that it wants a number, before anything is run."""
+    import papermill
+
+    numbers = {"int": (int,), "float": (int, float)}
+    for name, info in papermill.inspect_notebook(str(source)).items():
+        wanted = numbers.get(str(info["inferred_type_name"]))
+        value = parameters.get(name)
+        if wanted and name in parameters and (isinstance(value, bool) or type(value) not in wanted):
+            kind = "a whole number" if wanted == (int,) else "a number"
+            raise InputError(
+                f"Expected the parameter {name} as {kind}, got {value!r}. For example: "
+                f"-p {name} {info['default']}"
+            )
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -138,6 +139,77 @@ def test_report_passes_typed_parameters(tmp_path, photo, monkeypatch):
         "eps": 0.06, "sam": "vit_b", "min_samples": 8, "save_segments": "",
     }  # fmt: skip
     assert "r.html" in done.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["-p", "eps", "abc"], "Expected eps of cluster to be"),
+        (["-p", "min_samples", "few"], "Expected min_samples of cluster to be"),
+        (["-p", "method", "wart"], "Expected method of cluster to be"),
+        (["-p", "points_per_side", "many"], "Expected the parameter points_per_side as a whole"),
+        (["-p", "pred_iou_thresh", "high"], "Expected the parameter pred_iou_thresh as a number"),
+        (["-p", "sam", "vit_x"], "Expected a model name out of tiny"),
+        (["--sam", "vit_x"], "Expected a model name out of tiny"),
+        (["--sam", "tiny", "-p", "sam", "vit_b"], "Expected one model, got --sam tiny and -p sam"),
+    ],
+)
+def test_wrong_parameters_of_a_report_are_told_before_a_kernel_starts(
+    tmp_path, photo, monkeypatch, arguments, said
+):
+    def started(*_, **__):
+        raise AssertionError("work began")
+
+    monkeypatch.setattr("papermill.execute_notebook", started)
+    for source, out in ((photo, "r.html"), (photo.parent, "reports")):
+        done = runner.invoke(app, ["report", str(source), "-o", str(tmp_path / out), *arguments])
+        assert done.exit_code == 1
+        assert done.stderr.startswith(f"samlab: {said}")
+
+
+def test_a_report_takes_sam_opens_itself_and_speaks_json(tmp_path, photo, monkeypatch):
+    seen, opened = {}, []
+
+    def fake(picture, out, **more):
+        seen.update(more)
+        Path(out).write_text("<html>")
+        return Path(out)
+
+    monkeypatch.setattr("samlab.reports.notebook.write_report", fake)
+    monkeypatch.setattr("typer.launch", opened.append)
+    out = tmp_path / "r.html"
+    command = ["report", str(photo), "-o", str(out), "--sam", "vit_b", "--open", "--json"]
+    done = runner.invoke(app, command)
+    assert json.loads(done.stdout) == {"picture": str(photo), "report": str(out), "bytes": 6}
+    assert seen == {"notebook": None, "progress": False, "sam": "vit_b"}
+    assert opened == [out.as_uri()]
+    assert runner.invoke(app, [*command[:-2], "--quiet"]).stdout == ""
+
+
+def test_ctrl_c_in_a_report_is_one_line(tmp_path, photo, monkeypatch):
+    def fake(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("samlab.reports.notebook.write_report", fake)
+    done = runner.invoke(app, ["report", str(photo), "-o", str(tmp_path / "r.html")])
+    assert done.exit_code == 130
+    assert done.stderr == "samlab: Stopped by Ctrl-C; no report was written.\n"
+
+
+def test_segment_speaks_json_or_not_at_all(tmp_path, photo, model):
+    command = ["segment", str(photo), "-o", str(tmp_path), "--eps", "2", "--min-samples", "2"]
+    told = json.loads(runner.invoke(app, [*command, "--json"]).stdout)
+    assert (told["segments"], told["classes"], told["unassigned"]) == (6, 1, 0)
+    assert all(Path(file).exists() for file in told["files"])
+    assert runner.invoke(app, [*command, "--quiet"]).output == ""
+
+
+def test_the_shell_can_complete_commands():
+    done = runner.invoke(app, ["--show-completion", "bash"])
+    assert done.exit_code == 0
+    assert "_SAMLAB_COMPLETE" in done.stdout or "--install-completion" in (
+        runner.invoke(app, ["--help"]).stdout
+    )
 
 
 def test_one_of_a_kind_is_told_in_the_singular(tmp_path, photo, model):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -45,6 +46,25 @@ def test_run_and_cache(photos, tmp_path, monkeypatch) -> None:
     cleared = runner.invoke(app, ["cache", "clear"])
     assert "removed from" in cleared.stdout
     assert " 0 pictures, 0.0 MB" in runner.invoke(app, ["cache"]).stdout
+
+
+def test_a_second_call_says_what_is_unchanged_and_what_to_do(photos, tmp_path) -> None:
+    command = ["run", str(photos), "-o", str(tmp_path / "out"), "--points-per-side", "6"]
+    first = runner.invoke(app, command)
+    assert "unchanged" not in first.stdout
+    again = runner.invoke(app, command)
+    assert "1 error (2 unchanged, 0 new)\n" in again.stdout
+    assert again.stdout.rstrip().endswith(
+        "Everything was done already. --retry-errors does the failed ones again. Other settings "
+        "need another folder: -o."
+    )
+    told = json.loads(runner.invoke(app, [*command, "--json"]).stdout)
+    assert (told["pictures"], told["errors"], told["unchanged"], told["new"]) == (1, 1, 2, 0)
+    assert told["folder"] == str(tmp_path / "out")
+    quiet = runner.invoke(app, [*command, "--quiet"])
+    assert quiet.stdout == ""
+    assert "broken.jpg" in quiet.stderr
+    assert "Pictures" not in quiet.stderr
 
 
 def test_mistakes_are_one_sentence(photos, tmp_path) -> None:

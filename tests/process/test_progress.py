@@ -103,8 +103,23 @@ def test_stages_of_another_process_are_shown(tty: Tty, tmp_path: Path) -> None:
         state = {"name": "Masks", "done": 3, "total": 4, "unit": "point"}
         file.write_text(json.dumps(state))
         time.sleep(0.3)
+        file.unlink()
+        time.sleep(0.3)
     assert "3/4" in tty.text
+    assert "Plots and page" in tty.text
     assert tty.text.endswith("\r")
+
+
+def test_a_log_has_one_line_for_each_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "_EVERY", 0.02)
+    file = tmp_path / "progress.json"
+    with shown_from(file):
+        for done in range(3):
+            file.write_text(json.dumps({"name": "Masks", "done": done, "total": 4, "unit": ""}))
+            time.sleep(0.1)
+    assert capsys.readouterr().err == "Masks\n"
 
 
 @pytest.mark.slow
