@@ -69,7 +69,8 @@ class Merging:
         if count == 1:
             return 1.0
         low, high = self.span(count)
-        middle = float(np.sqrt(max(low, 1e-9) * max(high, 1e-9)))
+        high = max(high, 1e-9)
+        middle = float(np.sqrt(max(low, high / 4) * high))  # a low of 0 has no middle by ratios
         rounded = (float(f"{middle:.{digits}g}") for digits in (2, 3, 4, 6))
         return next((value for value in rounded if self.count(value) == count), middle)
 
