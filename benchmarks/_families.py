@@ -58,12 +58,19 @@ def build_pair(name: str, device: str) -> tuple[Any, Any]:
     return model.to(device), sam
 
 
+def _scores_in_float32(_: Any, __: Any, out: Any) -> Any:
+    out["iou_scores"] = out["iou_scores"].float()
+    return out
+
+
 class PipelineReference:
     """transformers' mask-generation pipeline with the arguments and records of SAM's class."""
 
     def __init__(self, model: Any, device: str, **options: Any) -> None:
         from transformers import Sam2ImageProcessor, pipeline
 
+        # In bfloat16 the pipeline's suppression refuses its own scores (transformers 5.23).
+        model.register_forward_hook(_scores_in_float32)
         self._pipeline = pipeline(
             "mask-generation", model=model, image_processor=Sam2ImageProcessor(), device=device
         )

@@ -118,6 +118,12 @@ def segment(
     text_model: Annotated[
         str, typer.Option(help="For --text: CLIP or SigLIP on the hub, a folder, or sam3.")
     ] = "openai/clip-vit-base-patch32",
+    example: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="X0,Y0,X1,Y1", help="For sam3: a box around an example; several times."
+        ),
+    ] = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -131,6 +137,7 @@ def segment(
 
     Example: samlab segment photo.jpg -o results --sam vit_b --eps 0.06
     Example: samlab segment street.jpg --text "yellow taxi" --text dog --text-model sam3
+    Example: samlab segment street.jpg --text-model sam3 --example 40,60,180,140
     """
     hush(quiet or as_json)
     radius = _number_or_auto("eps", eps, float)
@@ -141,9 +148,13 @@ def segment(
         "pred_iou_thresh": pred_iou_thresh,
         "stability_score_thresh": stability_score_thresh,
     }
-    if text:
-        named: Segments = samlab.segment_text(picture, text, sam=sam, model=text_model, **options)
-        counts = [f"{(named.labels == i).sum()} {word}" for i, word in enumerate(text)]
+    if text or example:
+        boxes = [_box(one) for one in example] if example else None
+        named: Segments = samlab.segment_text(
+            picture, text or [], sam=sam, model=text_model, examples=boxes, **options
+        )
+        words = text or ["visual"]
+        counts = [f"{(named.labels == i).sum()} {word}" for i, word in enumerate(words)]
         files = _write(named, pixels, out, picture.stem)
         facts = {"picture": str(picture), "segments": len(named), "files": list(map(str, files))}
         tell([", ".join(counts), *map(str, files)], facts, quiet, as_json)
@@ -290,6 +301,14 @@ def models(
 
 app.add_typer(bank_app, name="bank", short_help="Classes from labelled boxes.")
 app.add_typer(cache_app, name="cache", short_help="Segments kept to be looked up.")
+
+
+def _box(text: str) -> list[float]:
+    """ "40,60,180,140" as a box; what it must be is said by who takes it."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(f"Expected a box as X0,Y0,X1,Y1 in pixels, got {text!r}.") from None
 
 
 # -- small things -------------------------------------------------------------------------------

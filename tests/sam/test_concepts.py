@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -194,3 +195,66 @@ def test_a_folder_without_tokenizer(folder, tmp_path):
         (path / name).unlink(missing_ok=True)
     with pytest.raises(CheckpointError, match="Expected the tokenizer of SAM 3"):
         load_concepts(path)
+
+
+def test_words_in_the_prompter(concepts, image):
+    from samlab import prompt
+
+    prompter = prompt(image, "tiny")
+    expected = segment_text(image, TEXTS, model=concepts, threshold=0.0, top_k=2)
+    assert prompter.find(TEXTS, concepts, threshold=0.0, top_k=2) == 4
+    kept = prompter.segments
+    assert list(kept.rles) == list(expected.rles)
+    assert [kept.class_names[i] for i in kept.labels.tolist()] == [
+        expected.class_names[i] for i in expected.labels.tolist()
+    ]
+    assert prompter.find([], concepts, examples=[[20, 10, 90, 80]], threshold=0.0, top_k=1) == 1
+    assert prompter.kept[-1]["name"] == "visual"
+
+
+def test_words_in_the_annotator(concepts, image, tmp_path):
+    from PIL import Image
+
+    from samlab import annotate, encode, load_sam, pool
+    from samlab.sam.provenance import weights_sha256
+
+    (tmp_path / "pictures").mkdir()
+    Image.fromarray(image).save(tmp_path / "pictures" / "a.png")
+    sam = load_sam("tiny")
+    annotator = annotate(tmp_path / "pictures", out=tmp_path / "out", sam=sam, classes=["cat"])
+    assert annotator.find(["cat"], concepts, threshold=0.0, top_k=2) == 2
+    assert annotator.find(["cat"], concepts, threshold=0.0, top_k=2) == 0  # there already
+    expected = segment_text(image, ["cat"], model=concepts, threshold=0.0, top_k=2)
+    kept = annotator.segments
+    assert list(kept.rles) == list(expected.rles)
+    assert (list(kept.labels), dict(kept.class_names)) == ([0, 0], {0: "cat"})
+    own = pool(encode(image, sam), expected)
+    np.testing.assert_allclose(kept.embeddings["sam"], own, rtol=1e-3, atol=1e-3)
+    masks = annotator.session.annotations.masks("a.png")
+    assert {(mask.source, mask.weights) for mask in masks} == {("text", weights_sha256(sam))}
+    annotator.session.undo()
+    assert len(annotator.segments) == 0
+
+
+def test_words_and_examples_on_the_command_line(folder, image, tmp_path, monkeypatch):
+    from PIL import Image
+    from typer.testing import CliRunner
+
+    import samlab
+    from samlab.cli.main import app
+
+    few = partial(segment_text, threshold=0.0, top_k=2)  # random weights are sure of nothing
+    monkeypatch.setattr(samlab, "segment_text", few)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    arguments = ["segment", str(tmp_path / "a.png"), "-o", str(tmp_path), "--text-model"]
+    example, box = "20,10,90,80", [[20.0, 10, 90, 80]]
+    for words in (["cat"], []):
+        given = [part for word in words for part in ("--text", word)]
+        done = CliRunner().invoke(app, [*arguments, str(folder), *given, "--example", example])
+        assert done.exit_code == 0, done.output
+        expected = few(image, words, model=str(folder), examples=box)
+        found = samlab.Segments.from_parquet(tmp_path / "a.parquet")
+        assert list(found.rles) == list(expected.rles)
+        assert done.stdout.startswith(f"2 {(words or ['visual'])[0]}\n")
+    done = CliRunner().invoke(app, [*arguments, str(folder), "--example", "20;10"])
+    assert "Expected a box as X0,Y0,X1,Y1 in pixels, got '20;10'" in done.stderr

@@ -264,9 +264,16 @@ def _find_of_hub(model: hub.HubModel) -> Found | None:
 def _fetch_of_hub(model: hub.HubModel, found: Found | None, progress: bool) -> Found:
     if found is None:
         return Found(model.name, hub.download(model, progress=progress), "download")
-    if found.source == "Hugging Face cache" and hub.is_whole(found.path) is False:
+    if hub.is_whole(model, found.path) is not False:
+        return found
+    if found.source == "Hugging Face cache":
         return Found(model.name, hub.download(model, progress=progress), "download")
-    return found
+    raise CheckpointError(
+        f"'{found.path}' (found through {found.source}) is not the official {model.name}: expected "
+        f"SHA-256 {hub.expected_sha256(model, found.path)}, got {sha256(found.path)}. Fetch it "
+        f"again from https://huggingface.co/{model.repository}, or, if these are weights of your "
+        "own, pass this path instead of the name."
+    )
 
 
 def _status_of_hub(model: hub.HubModel, verify: bool) -> Status:
@@ -274,9 +281,9 @@ def _status_of_hub(model: hub.HubModel, verify: bool) -> Status:
     path = None if found is None else found.path
     verified: bool | None = None
     if path is not None:
-        stated = hub.stated_sha256(path)
+        expected = hub.expected_sha256(model, path)
         actual = sha256(path) if verify else remembered_sha256(path)
-        verified = None if stated is None or actual is None else actual == stated
+        verified = None if expected is None or actual is None else actual == expected
     return Status(
         name=model.name,
         filename=hub.WEIGHTS if path is None else path.name,

@@ -1,8 +1,9 @@
 """Weights that live on the Hugging Face hub: every SAM after the first.
 
-Their SHA-256 is what the hub itself states for the file (it names large files in its cache by it);
-a downloaded file is compared with that. None is pinned to a revision: the newest is taken. Nothing
-here imports torch or transformers, and no code from the hub is ever run.
+Those of Meta are pinned: the revision that is fetched and the SHA-256 that its file must have stand
+here. Of the others the newest is taken, and the SHA-256 is what the hub itself states for the file
+(it names large files in its cache by it). Nothing here imports torch or transformers, and no code
+from the hub is ever run.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ class HubModel:
         gated: Whether the hub asks for an account and an agreement first.
         original: The file of its makers that is taken as well, where found under this name.
         beside: Files of the repository that are fetched too, where they are there.
+        revision, sha256: The commit that is fetched, and what its weights are; "" if not pinned.
+        original_sha256: The same for the file of its makers.
     """
 
     name: str
@@ -44,6 +47,9 @@ class HubModel:
     gated: bool = False
     original: str = ""
     beside: tuple[str, ...] = ()
+    revision: str = ""
+    sha256: str = ""
+    original_sha256: str = ""
 
     @property
     def family(self) -> str:
@@ -60,22 +66,48 @@ class HubModel:
         return (*names, self.original) if self.original else names
 
 
+def _sam2(size: str, megabytes: int, revision: str, sha256: str, original_sha256: str) -> HubModel:
+    return HubModel(
+        f"sam2.1_hiera_{size}",
+        f"facebook/sam2.1-hiera-{size.replace('_', '-')}",
+        megabytes,
+        original=f"sam2.1_hiera_{size}.pt",
+        revision=revision,
+        sha256=sha256,
+        original_sha256=original_sha256,
+    )
+
+
 MODELS: dict[str, HubModel] = {
     m.name: m
     for m in (
-        *(
-            HubModel(
-                f"sam2.1_hiera_{size}",
-                f"facebook/sam2.1-hiera-{size.replace('_', '-')}",
-                megabytes,
-                original=f"sam2.1_hiera_{size}.pt",
-            )
-            for size, megabytes in (
-                ("tiny", 156),
-                ("small", 184),
-                ("base_plus", 324),
-                ("large", 898),
-            )
+        _sam2(
+            "tiny",
+            156,
+            "de431c4043854a71d8101e17995dfe596bf101a5",
+            "48c14467e5cf9e51870511feb72c89688e82dd74523142c0538b663e193ac2a7",
+            "7402e0d864fa82708a20fbd15bc84245c2f26dff0eb43a4b5b93452deb34be69",
+        ),
+        _sam2(
+            "small",
+            184,
+            "ee5bba1d82bb8749febdf90f45e84b687142ba03",
+            "0a4067b11ce1e23d5229203f11c718a823060d15a4b23fa2372a7d4b77cbbc60",
+            "6d1aa6f30de5c92224f8172114de081d104bbd23dd9dc5c58996f0cad5dc4d38",
+        ),
+        _sam2(
+            "base_plus",
+            323,
+            "b7320756a13354e7530a63935656d35b2f91a290",
+            "2012733a0de5d03efd1bba550a2847c4551be9ef2e0d497c83074df66189f780",
+            "a2345aede8715ab1d5d31b4a509fb160c5a4af1970f199d9054ccfb746c004c5",
+        ),
+        _sam2(
+            "large",
+            898,
+            "665f8e2ad61cf5f53d65644ff27c8ee525124610",
+            "dc407dce21301fd94abb395c5099b4f2c455fdc8a8f261ac3d0ea6d4cd197230",
+            "2647878d5dfa5098f2f8649825738a9345572bae2d4350a2468587ece47dd318",
         ),
         HubModel("edgetam", "yonigozlan/EdgeTAM-hf", 56),
         *(
@@ -96,6 +128,8 @@ MODELS: dict[str, HubModel] = {
             licence="SAM License",
             gated=True,
             beside=("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
+            revision="3c879f39826c281e95690f02c7821c4de09afae7",
+            sha256="6d06f0a5f84e435071fe6603e61d0b4cc7b40e0d39d487cfd4d67d8cc11cc14a",
         ),
     )
 }
@@ -107,12 +141,21 @@ def cached(model: HubModel) -> Path | None:
         from huggingface_hub import try_to_load_from_cache
     except ImportError:
         return None
-    found = [
-        try_to_load_from_cache(model.repository, name, cache_dir=_cache())
-        for name in (WEIGHTS, CONFIG)
-    ]
-    paths = [Path(path) for path in found if isinstance(path, str)]
-    return paths[0] if len(paths) == 2 else None
+    for revision in dict.fromkeys((model.revision or None, None)):  # the pinned one, or any
+        found = [
+            try_to_load_from_cache(model.repository, name, cache_dir=_cache(), revision=revision)
+            for name in (WEIGHTS, CONFIG)
+        ]
+        paths = [Path(path) for path in found if isinstance(path, str)]
+        if len(paths) == 2:
+            return paths[0]
+    return None
+
+
+def expected_sha256(model: HubModel, path: Path) -> str | None:
+    """What a file found under a model's name must be: as pinned, else as the hub states."""
+    pinned = model.original_sha256 if path.name == model.original else model.sha256
+    return pinned or stated_sha256(path)
 
 
 def stated_sha256(path: Path) -> str | None:
@@ -122,10 +165,10 @@ def stated_sha256(path: Path) -> str | None:
     return real.name if is_blob else None
 
 
-def is_whole(path: Path) -> bool | None:
-    """Whether a cached file has the SHA-256 that the hub states; None where it states none."""
-    stated = stated_sha256(path)
-    return None if stated is None else sha256(path) == stated
+def is_whole(model: HubModel, path: Path) -> bool | None:
+    """Whether a file has the SHA-256 that it must have; None where none is known."""
+    expected = expected_sha256(model, path)
+    return None if expected is None else sha256(path) == expected
 
 
 def download(model: HubModel, *, progress: bool = True, force: bool = False) -> Path:
@@ -169,15 +212,16 @@ def download(model: HubModel, *, progress: bool = True, force: bool = False) -> 
             f"{model.name} ({model.megabytes:,} MB) could not be downloaded into '{_where()}': "
             f"{error.strerror or error}. Make room, or set HF_HOME to another folder."
         ) from error
-    if is_whole(path) is not False:
+    if is_whole(model, path) is not False:
         return path
     if force:
         raise CheckpointError(
-            f"The download of {model.name} is damaged: its SHA-256 is {sha256(path)}, the hub "
-            f"states {stated_sha256(path)}. Delete '{path.resolve()}' and try again."
+            f"The download of {model.name} is damaged: expected SHA-256 "
+            f"{expected_sha256(model, path)}, got {sha256(path)}. Delete '{path.resolve()}' and "
+            "try again."
         )
     warnings.warn(
-        f"The cached file '{path}' is damaged (its SHA-256 is not the one the hub states); it is "
+        f"The cached file '{path}' is damaged (its SHA-256 is not the expected one); it is "
         "downloaded again.",
         SamlabWarning,
         stacklevel=3,
@@ -195,7 +239,8 @@ def _fetch(model: HubModel, progress: bool, force: bool) -> Path:
     )
 
     endpoint = os.environ.get("HF_ENDPOINT")
-    where: dict[str, Any] = {"cache_dir": _cache(), "endpoint": endpoint}
+    revision = model.revision or None
+    where: dict[str, Any] = {"cache_dir": _cache(), "endpoint": endpoint, "revision": revision}
     silent = not progress and not are_progress_bars_disabled()
     if silent:
         disable_progress_bars()
@@ -204,7 +249,7 @@ def _fetch(model: HubModel, progress: bool, force: bool) -> Path:
         for name in model.beside:
             with suppress(RemoteEntryNotFoundError):
                 hf_hub_download(model.repository, name, **where)
-        address = hf_hub_url(model.repository, WEIGHTS, endpoint=endpoint)
+        address = hf_hub_url(model.repository, WEIGHTS, endpoint=endpoint, revision=revision)
         _check_room(model, get_hf_file_metadata(address).size)
         return Path(hf_hub_download(model.repository, WEIGHTS, force_download=force, **where))
     finally:

@@ -120,6 +120,22 @@ class Annotator(BaseWidget):
         self._show()
         return next(m for m in self.session.annotations.masks(self.session.name) if m.id == number)
 
+    def find(self, texts: Sequence[str], model: Any = "sam3", **options: Any) -> int:
+        """Keep what words or example boxes name in the open picture, each under its text.
+
+        Args:
+            texts: Such as `["yellow taxi"]`; they become classes where they are new.
+            model: SAM 3, or a model such as CLIP, which chooses among the masks of the annotator's.
+            **options: Of `samlab.segment_text`: `examples` and `example_labels` for SAM 3,
+                `threshold`.
+
+        Returns:
+            How many masks were kept; what overlaps a kept mask by half is not kept again.
+        """
+        found = self.session.find(texts, model, **options)
+        self._show()
+        return found
+
     def finish(self) -> str:
         """Mark the open picture as finished and open the next; returns that one's name."""
         self.session.finish()

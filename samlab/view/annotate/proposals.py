@@ -142,9 +142,7 @@ def found_masks(
         stability_score_thresh=max(0.0, limits.stability_score_thresh - slack * _STABILITY_UNIT),
     )
     segments = segmenter.from_features(pixels, features)
-    if known and len(segments):
-        overlap = masks.iou(segments.rles, [mask.rle for mask in known])
-        segments = segments[overlap.max(axis=1) < 0.5]
+    segments = segments[new_ones(segments.rles, [mask.rle for mask in known])]
     sure = mask_sureness(segments, limits)
     labels, names = np.full(len(segments), -1), ()
     if bank is not None and len(segments):
@@ -168,6 +166,25 @@ def found_masks(
     return [
         _mask(segments, i, int(labels[i]), float(sure[i]), "proposal", state) for i, state in chosen
     ], names
+
+
+def new_ones(rles: Sequence[Any], known: Sequence[Any]) -> np.ndarray:
+    """Which masks overlap none that is there already by half, bool (N,)."""
+    if not len(known) or not len(rles):
+        return np.ones(len(rles), bool)
+    fresh: np.ndarray = masks.iou(rles, known).max(axis=1) < 0.5
+    return fresh
+
+
+def text_masks(found: Segments, classes: Sequence[str]) -> list[Mask]:
+    """What words named, kept under these words: `found` of `segment_text`, with vectors."""
+    return [
+        _mask(
+            found, i, classes.index(found.class_names[int(found.labels[i])]),
+            float(found.predicted_iou[i]), "text", "kept",
+        )
+        for i in range(len(found))
+    ]  # fmt: skip
 
 
 def _inside_its_own(segments: Segments, best: np.ndarray, among: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -14,7 +14,14 @@ from samlab.errors import ImageError, InputError, SamlabError
 from samlab.segments import Segments
 from samlab.view.annotate.encoded import PictureEncoder
 from samlab.view.annotate.journal import Journal
-from samlab.view.annotate.proposals import Bank, Limits, found_masks, rounded
+from samlab.view.annotate.proposals import (
+    Bank,
+    Limits,
+    found_masks,
+    new_ones,
+    rounded,
+    text_masks,
+)
 from samlab.view.annotate.queue import Queue
 from samlab.view.annotate.state import Annotations, Mask, checked_names, pack_vector
 from samlab.view.prompter import Proposal, propose
@@ -257,6 +264,27 @@ class Session:
         self.journal.do({"act": "classes", "names": list(checked_names(names))})
 
     # -- the model at work --------------------------------------------------------------------
+
+    def find(self, texts: Sequence[str], model: Any = "sam3", **options: Any) -> int:
+        """Keep what words name in the open picture; see `Annotator.find`."""
+        from samlab.latent.embed import pool
+        from samlab.pipeline.prompting import segment_text
+        from samlab.sam.provenance import weights_sha256
+
+        self._need_picture()
+        ready, sam = self.encoder.get(self.name), self.encoder.sam()
+        found = segment_text(ready.pixels, texts, sam=sam, model=model, **options)
+        known = [mask.rle for mask in self.annotations.masks(self.name, "kept")]
+        found = found[new_ones(found.rles, known)]
+        self.add_classes([name for name in found.class_names.values()] if len(found) else [])
+        # The vectors of this picture's other masks are those of the annotator's own model.
+        found = found.with_embedding("sam", pool(ready.features, found))
+        found = replace(found, provenance={"weights_sha256": weights_sha256(sam)})
+        masks = text_masks(found, self.annotations.classes)
+        if masks:
+            act = {"act": "add", "image": self.name}
+            self.journal.do({**act, "masks": [{**asdict(mask), "id": -1} for mask in masks]})
+        return len(masks)
 
     def fill(self, name: str = "") -> int:
         """Put the model's proposals into a picture, once; returns how many there are.

@@ -45,7 +45,7 @@ class Mask:
         id: A number of its own, never used again.
         label: Index of its class, -1 for none.
         state: `"kept"`, or `"asked"` while a person is to say yes or no.
-        source: How it came: "click", "box", "proposal" or "automatic".
+        source: How it came: "click", "box", "text", "proposal" or "automatic".
         iou, stability: The model's scores; None where unknown.
         sure: How sure its keeping and its class are, 0 to 1; None for what a person made.
         point: (x, y) of the first click.

@@ -15,6 +15,7 @@ import traitlets
 from samlab.errors import InputError
 from samlab.errors.arguments import checked_arguments
 from samlab.images import ImageLike, read_image
+from samlab.masks import compress
 from samlab.segments import Segments
 from samlab.view.overlay import overlay, still_scale
 from samlab.view.scene import scene
@@ -217,6 +218,26 @@ class Prompter(BaseWidget):
             },
         ]  # fmt: skip
 
+    def find(self, texts: Sequence[str], model: Any = "sam3", **options: Any) -> int:
+        """Keep what words or example boxes name, as in `samlab.segment_text`.
+
+        Args:
+            texts: Such as `["yellow taxi"]`; what is found is kept under its text.
+            model: SAM 3, or a model such as CLIP, which chooses among this model's masks.
+            **options: Of `segment_text`: `examples` and `example_labels` for SAM 3, `threshold`.
+
+        Returns:
+            How many masks were kept.
+        """
+        from samlab.pipeline.prompting import segment_text
+
+        found = segment_text(self._pixels, texts, sam=self._model, model=model, **options)
+        for i, rle in enumerate(found.rles):
+            score, stability = float(found.predicted_iou[i]), float(found.stability_score[i])
+            one = Proposal(compress(rle), int(found.areas[i]), score, stability)
+            self.keep(one, found.class_names[int(found.labels[i])])
+        return len(found)
+
     # -- inside ---------------------------------------------------------------------------------
 
     def _sam(self) -> Any:
@@ -295,7 +316,8 @@ def prompt(
         image_id: Name of the picture; the file's name by default.
 
     Returns:
-        The widget; `prompter.segments` is what was kept, at any time.
+        The widget; `prompter.segments` is what was kept, at any time, and
+        `prompter.find(["yellow taxi"])` keeps what SAM 3 finds for words or example boxes.
 
     Example:
         >>> prompter = prompt(np.zeros((8, 8, 3), np.uint8), "tiny")

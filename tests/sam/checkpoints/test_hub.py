@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.server
 import json
+import re
 import shutil
 import threading
 from collections import namedtuple
@@ -77,7 +78,15 @@ def world(monkeypatch, tmp_path):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.delenv("SAMLAB_CHECKPOINTS", raising=False)
     monkeypatch.setattr(catalogue, "KAGGLE_INPUT", tmp_path / "kaggle" / "input")
+    pin(monkeypatch)
     return tmp_path
+
+
+def pin(monkeypatch, **pinned):
+    """The model that the tests fetch: not pinned, or to what they serve."""
+    nothing = {"revision": "", "sha256": "", "original_sha256": ""}
+    model = replace(hub.MODELS[NAME], **{**nothing, **pinned})
+    monkeypatch.setitem(hub.MODELS, NAME, model)
 
 
 @pytest.fixture
@@ -98,7 +107,7 @@ def test_downloaded_once_and_compared_with_what_the_hub_states(server):
     found = catalogue.fetch(NAME, progress=False)
     assert (found.source, found.path.read_bytes()) == ("download", WEIGHTS)
     assert found.path.with_name("config.json").is_file()
-    assert hub.is_whole(found.path) is True
+    assert hub.is_whole(hub.MODELS[NAME], found.path) is True
     server.requested.clear()
     again = catalogue.fetch(NAME, progress=False)
     assert (again.source, again.path) == ("Hugging Face cache", found.path)
@@ -108,7 +117,7 @@ def test_downloaded_once_and_compared_with_what_the_hub_states(server):
 def test_a_damaged_file_in_the_cache_is_fetched_again(server):
     path = catalogue.fetch(NAME, progress=False).path
     path.resolve().write_bytes(WEIGHTS[:-1] + b"x")
-    with pytest.warns(SamlabWarning, match="is damaged .its SHA-256 is not the one the hub states"):
+    with pytest.warns(SamlabWarning, match="is damaged .its SHA-256 is not the expected one"):
         found = catalogue.fetch(NAME, progress=False)
     assert found.path.read_bytes() == WEIGHTS
 
@@ -117,9 +126,53 @@ def test_a_download_that_arrives_damaged_is_refused(server):
     server.files["model.safetensors"] = WEIGHTS[:-1] + b"x"
     with (
         pytest.warns(SamlabWarning, match="is damaged"),
-        pytest.raises(CheckpointError, match=f"is damaged: its SHA-256 is .*states {SHA}"),
+        pytest.raises(CheckpointError, match=f"is damaged: expected SHA-256 {SHA}, got"),
     ):
         catalogue.fetch(NAME, progress=False)
+
+
+def test_a_pinned_revision_is_the_one_that_is_fetched(server, monkeypatch):
+    pin(monkeypatch, revision=COMMIT, sha256=SHA)
+    found = catalogue.fetch(NAME, progress=False)
+    assert server.requested
+    assert all(f"/resolve/{COMMIT}/" in path for path in server.requested)
+    server.requested.clear()
+    assert catalogue.fetch(NAME, progress=False).path == found.path
+    assert server.requested == []
+
+
+def test_other_weights_than_the_pinned_ones_are_refused(server, monkeypatch):
+    pin(monkeypatch, revision=COMMIT, sha256="0" * 64)
+    with (
+        pytest.warns(SamlabWarning, match="is damaged"),
+        pytest.raises(CheckpointError, match=f"expected SHA-256 {'0' * 64}, got {SHA}"),
+    ):
+        catalogue.fetch(NAME, progress=False)
+
+
+@pytest.mark.parametrize("name", ["sam2.1-hiera-tiny/model.safetensors", f"{NAME}.pt"])
+def test_a_file_under_the_name_must_be_the_official_one(world, monkeypatch, name):
+    path = world / "mine" / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(WEIGHTS)
+    monkeypatch.setenv("SAMLAB_CHECKPOINTS", str(world / "mine"))
+    pin(monkeypatch, sha256="0" * 64, original_sha256="0" * 64)
+    expected = f"SAMLAB_CHECKPOINTS. is not the official {NAME}: expected SHA-256 0+, got {SHA}"
+    with pytest.raises(CheckpointError, match=expected):
+        catalogue.fetch(NAME)
+    status = {row.name: row for row in catalogue.status(verify=True)}[NAME]
+    assert status.verified is False
+    pin(monkeypatch, sha256=SHA, original_sha256=SHA)
+    assert catalogue.fetch(NAME).path == path
+
+
+def test_meta_s_models_are_pinned():
+    pinned = {name for name, model in hub.MODELS.items() if model.revision}
+    assert pinned == {name for name in hub.MODELS if name.startswith(("sam2.1", "sam3"))}
+    for name in pinned:
+        model = hub.MODELS[name]
+        assert re.fullmatch(r"[0-9a-f]{40}", model.revision)
+        assert re.fullmatch(r"[0-9a-f]{64}", model.sha256)
 
 
 def test_gated_weights_say_what_to_do(server):
