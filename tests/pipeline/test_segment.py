@@ -34,14 +34,12 @@ def test_coins_are_separate_segments(coin_iou) -> None:
 
 
 def test_coins_are_one_class(coins, coin_iou) -> None:
-    # Among so few masks, most of them of coins, eps="auto" finds the distance of doubles.
-    every = samlab.cluster(coins, eps=0.05).labels
-    labels = every[coin_iou.argmax(1)]
+    labels = samlab.cluster(coins).labels[coin_iou.argmax(1)]
     found = labels[labels >= 0]
     assert len(found)
     coin_class = np.bincount(found).argmax()
     assert (labels == coin_class).sum() == 24
-    whole = np.flatnonzero(every == coin_class)
+    whole = np.flatnonzero(samlab.cluster(coins).labels == coin_class)
     # A segment is about coins when most of it lies on them: wholes, rims, parts, pairs.
     on_coins = masks.encode(coin_masks().any(0))
     strangers = [

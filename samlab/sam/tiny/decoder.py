@@ -21,7 +21,7 @@ from samlab.sam.tiny.outlines import mask_logits, outline_gain
 from samlab.sam.tiny.ranking import SAME_BOX, predicted_iou, rank
 from samlab.sam.tiny.region_tree import AREA, Array, Maps, RegionGraph, region_graph
 from samlab.sam.tiny.regions import centrality, persistence, pooled_regions
-from samlab.sam.tiny.scores import TreeModel, appeal, choose
+from samlab.sam.tiny.scores import TreeModel, choose
 
 CELL = 4
 """Pixels of the resized input per cell."""
@@ -116,7 +116,7 @@ class TreeDecoder:
         self.ranking = rank(graph, self.regions, iou, model)
         self.shown, boxes = self.ranking.shown, self.regions.boxes
         quality, lasting = self.ranking.quality, persistence(self.regions)
-        self.score = appeal(iou, quality, lasting)
+        self.score = self.ranking.votes
         weights = quality**2 * lasting * np.sqrt(self.regions.areas)
         others = choose(iou, boxes, weights, OFFERED, SAME_BOX, LEAST_GAIN)
         self.offered = np.unique(np.concatenate([self.shown, others]))

@@ -3,7 +3,8 @@
 All regions get a first quality from their own figures. The best of each group of twins are compared
 with one another (`context`), and a second perceptron says how likely each is right: that its IoU
 with something a person outlines is at least one half. `choose` then picks regions that represent
-the others best, each weighted by how likely it is right, and those stay that are likely enough.
+the others best, each weighted by how likely it is right, and those stay that are likely enough. Of
+the versions of a thing that several trees give, the one in their middle is shown.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import numpy as np
 
 from samlab.sam.tiny.context import candidates, place_in_picture, rivals
 from samlab.sam.tiny.region_tree import Array, RegionGraph
-from samlab.sam.tiny.regions import Regions
-from samlab.sam.tiny.scores import TreeModel, choose, region_features
+from samlab.sam.tiny.regions import Regions, persistence
+from samlab.sam.tiny.scores import TreeModel, appeal, box_iou, choose, region_features
 
 MOST_SHOWN = 250
 """At most so many regions pass the default threshold of SAM's mask generator."""
@@ -26,6 +27,9 @@ than it adds to recall, on photos that were kept for tuning."""
 
 AT_LEAST = 3
 """So many are shown where none is likely, as of an even picture."""
+
+SAME_THING = 0.75
+"""IoU from which regions are versions of one thing, of which the one in their middle is shown."""
 
 SAME_BOX = 0.7
 """Box IoU above which SAM's mask generator drops the lower of two masks."""
@@ -38,12 +42,13 @@ THRESHOLD = 0.88
 class Ranking:
     """n regions of a picture, judged.
 
-    quality (n,) expected IoU by the region alone; right (n,) probability to be what a person
-    outlines; whole (n,) probability that a right region is a whole and not a part; shown (k,)
-    indices, most likely first. All in 0..1.
+    quality (n,) expected IoU by the region alone; votes (n,) see `appeal`; right (n,) probability
+    to be what a person outlines; whole (n,) probability that a right region is a whole and not a
+    part; shown (k,) indices, most likely first. All but the votes in 0..1.
     """
 
     quality: Array
+    votes: Array
     right: Array
     whole: Array
     shown: Array
@@ -81,7 +86,27 @@ def rank(graph: RegionGraph, regions: Regions, iou: Array, model: TreeModel) -> 
     kept = chosen[likely[chosen] >= LIKELY]
     kept = kept if len(kept) else chosen[:AT_LEAST]
     kept = kept[np.argsort(-likely[kept], kind="stable")]
-    return Ranking(quality, right, whole[nearest], index[kept])
+    votes = appeal(iou, quality, persistence(regions))
+    shown = _middles(index[kept], iou, regions.boxes, votes)
+    right[shown] = likely[kept]
+    return Ranking(quality, votes, right, whole[nearest], shown)
+
+
+def _middles(shown: Array, iou: Array, boxes: Array, votes: Array) -> Array:
+    """(k,) for each of the regions `shown` the version of it with most votes whose box is not that
+    of another one; iou (n, n), boxes (n, 4) and votes (n,) of all regions."""
+    size = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    close = np.stack([box_iou(boxes, size, k) > SAME_BOX for k in shown.tolist()])
+    count, result = close.sum(0), shown.copy()
+    for place, k in enumerate(shown.tolist()):
+        free = (iou[k] >= SAME_THING) & (count - close[place] == 0)
+        free[k] = True
+        best = int(np.where(free, votes, -np.inf).argmax())
+        if best != k:
+            result[place], count = best, count - close[place]
+            close[place] = box_iou(boxes, size, best) > SAME_BOX
+            count = count + close[place]
+    return result
 
 
 def predicted_iou(right: Array, shown: Array) -> Array:

@@ -243,12 +243,13 @@ def choose(
             continue
         chosen.append(k)
         covered = np.maximum(covered, iou[k])
-        alive &= _box_iou(boxes, size, k) <= same_box
+        alive &= box_iou(boxes, size, k) <= same_box
         alive[k] = False
     return np.array(chosen, np.int64)
 
 
-def _box_iou(boxes: Array, size: Array, k: int) -> Array:
+def box_iou(boxes: Array, size: Array, k: int) -> Array:
+    """(n,) IoU of the box of each region with that of region k; size (n,): areas of the boxes."""
     low = np.maximum(boxes[:, :2], boxes[k, :2])
     high = np.minimum(boxes[:, 2:], boxes[k, 2:])
     shared = np.clip(high - low, 0, None).prod(1)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samlab.sam.tiny.context import TWIN, candidates, ranks, rivals
-from samlab.sam.tiny.ranking import THRESHOLD, predicted_iou, probability_of
+from samlab.sam.tiny.ranking import THRESHOLD, _middles, predicted_iou, probability_of
 
 
 def overlap(rows: np.ndarray) -> np.ndarray:
@@ -70,3 +70,23 @@ def test_predicted_iou_keeps_order_and_goes_back(pairs):
     assert iou.dtype == np.float32
     assert ((iou > np.float32(THRESHOLD)) == shown).all()
     np.testing.assert_allclose(probability_of(iou), right, atol=1e-5)
+
+
+def frames(rows: np.ndarray) -> np.ndarray:
+    """Boxes of sets of cells in a row, each one cell high."""
+    ends = [(np.flatnonzero(row)[0], 0, np.flatnonzero(row)[-1] + 1, 1) for row in rows]
+    return np.array(ends, float)
+
+
+def test_the_version_in_the_middle_is_shown():
+    x = np.arange(100)
+    rows = np.stack([x < 44, x < 50, x < 56, x >= 90])
+    found = _middles(np.array([0, 3]), overlap(rows), frames(rows), np.array([1.0, 3, 2, 0]))
+    assert found.tolist() == [1, 3]  # the third has fewer votes
+
+
+def test_no_version_takes_the_place_of_another_shown_region():
+    x = np.arange(100)
+    rows = np.stack([x < 40, x < 49, x < 60])  # the second is a version of both
+    found = _middles(np.array([0, 2]), overlap(rows), frames(rows), np.array([0.0, 9, 0]))
+    assert found.tolist() == [0, 2]
