@@ -27,11 +27,12 @@ SMALLEST_CELL = 2e-4
 the cell that most nearly lies in the same masks."""
 
 MANY, BEST = 6, 12
-"""Powers of the predicted IoU that a mask weighs: where it is asked what belongs together, which many
-may say, and where it is asked what is true, which the best know. Chosen on CamVid's training frames and
-on photos of BSDS500 val that `benchmarks/first_answer.py` does not judge by, for the masks of both
-generations of the embedded model together. Flatter weights are as good where masks are few and their
-scores calibrated, but lose where masks are many and nested; ranks instead of scores the other way."""
+"""Powers of the predicted IoU that a mask weighs: where it is asked what belongs together, which
+many may say, and where it is asked what is true, which the best know. Chosen on CamVid's training
+frames and on photos of BSDS500 val that `benchmarks/first_answer.py` does not judge by, for masks of
+both generations of the embedded model together. Flatter weights are as good where masks are few and
+their scores calibrated, but lose where masks are many and nested; ranks instead of scores the other
+way."""
 
 MOST_CELLS = 3000
 """Cells that are weighed one against the other. Where there are more (thousands of segments in one
@@ -42,8 +43,8 @@ picture), segments are kept greedily: the best score first, if at most half is c
 def partition(segments: Segments, *, unassigned: Literal["keep", "nearest"] = "keep") -> Segments:
     """Choose disjoint regions that stand for all the segments, each pixel in one at most.
 
-    SAM's masks nest and overlap. Taken as so many guesses at the true regions, weighted by powers of
-    their predicted IoU, they say how likely two pixels belong together; what is likely is joined
+    SAM's masks nest and overlap. Taken as so many guesses at the true regions, weighted by powers
+    of their predicted IoU, they say how likely two pixels belong together; what is likely is joined
     into a tree of regions, and the tree is cut so that the expected covering, the mean IoU of a
     pixel's region with the true one, is the largest. See `samlab.latent.partition.consensus` for
     formulas and sources. No threshold depends on the picture's size.
