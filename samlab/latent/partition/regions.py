@@ -29,10 +29,10 @@ the cell that most nearly lies in the same masks."""
 MANY, BEST = 6, 12
 """Powers of the predicted IoU that a mask weighs: where it is asked what belongs together, which
 many may say, and where it is asked what is true, which the best know. Chosen on CamVid's training
-frames and on photos of BSDS500 val that `benchmarks/first_answer.py` does not judge by, for masks of
-both generations of the embedded model together. Flatter weights are as good where masks are few and
-their scores calibrated, but lose where masks are many and nested; ranks instead of scores the other
-way."""
+frames and photos of BSDS500 val that `benchmarks/first_answer.py` does not judge by, for the masks
+of both generations of the embedded model together. Flatter weights are as good where masks are few
+and their scores calibrated, but lose where masks are many and nested; ranks instead of scores the
+other way."""
 
 MOST_CELLS = 3000
 """Cells that are weighed one against the other. Where there are more (thousands of segments in one
