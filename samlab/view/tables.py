@@ -37,9 +37,7 @@ def class_table(segments: Segments) -> pd.DataFrame:
     """
     table = class_sizes(segments)
     areas = [float(np.median(segments.areas[segments.labels == label])) for label in table.index]
-    table = table.assign(median_area=np.array(areas, np.float64))
-    order = np.lexsort((-table["area_share"], table.index < 0))
-    return table.iloc[order]
+    return table.assign(median_area=np.array(areas, np.float64))
 
 
 def unassigned_share(segments: Segments) -> float:
@@ -94,6 +92,7 @@ def summary_html(segments: Segments, clustering: Clustering, seconds: float | No
         ("segments", f"{len(segments):,}"),
         ("classes", f"{clustering.n_clusters:,}"),
         ("of the picture unassigned", percent(unassigned_share(segments))),
+        *_before_filling(segments, clustering),
         ("eps", f"{clustering.eps:.3g}" if np.isfinite(clustering.eps) else "–"),
     ]
     if np.isfinite(clustering.silhouette):
@@ -124,6 +123,14 @@ def summary_html(segments: Segments, clustering: Clustering, seconds: float | No
         "<div class='samlab-tiles' style='display:flex;flex-wrap:wrap;gap:.6em 2.2em'>"
         f"{cells}</div>{note}"
     )
+
+
+def _before_filling(segments: Segments, clustering: Clustering) -> list[tuple[str, str]]:
+    """What would be unassigned without `fill`, where that has made a difference."""
+    if not clustering.filled.any():
+        return []
+    bare = segments.with_labels(np.where(clustering.filled, -1, segments.labels))
+    return [("unassigned before filling", percent(unassigned_share(bare)))]
 
 
 @checked_arguments

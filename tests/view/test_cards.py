@@ -80,6 +80,24 @@ def test_where_there_is_nothing_it_says_what_to_do(n: int) -> None:
     assert "<b>0 classes</b> · 100.0 % of the picture unassigned" in text
 
 
+def test_a_report_tells_what_is_unassigned_before_and_after_filling() -> None:
+    segments, _ = strips(40)
+    rng = np.random.default_rng(5)
+    vectors = segments.embedding() + rng.normal(size=(40, 16)) * 0.15
+    segments = segments.with_embedding("sam", vectors.astype(np.float32))
+    radii = samlab.sweep(segments, min_samples=4)
+    eps = float(radii.eps[radii.noise_fraction < 0.4][0])
+    told = []
+    for fill in (False, True):
+        found = samlab.cluster(segments, eps, 4, fill=fill)
+        text = summary_html(segments.with_labels(found.labels), found)
+        told.append(re.findall(r">([\d.]+) %</b><br><span[^>]*>([^<]*unassigned[^<]*)", text))
+    ((before, _),) = told[0]
+    assert told[1][0][1] == "of the picture unassigned"
+    assert told[1][1] == (before, "unassigned before filling")
+    assert float(told[1][0][0]) < float(before)
+
+
 def test_figures_of_the_method_are_not_on_the_first_screen() -> None:
     segments, picture = strips(30)
     clustering = samlab.cluster(segments)

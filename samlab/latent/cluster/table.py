@@ -20,7 +20,7 @@ COLUMNS = (*SHARED, "medoid", "cohesion", "nearest", "nearest_similarity")
 def cluster_table(
     segments: Segments, labels: np.ndarray | None = None, *, embedding: str | None = None
 ) -> pd.DataFrame:
-    """One row per class, the largest first, noise last.
+    """One row per class, by the area it covers, noise last.
 
     Args:
         segments: N segments with an embedding.
@@ -67,7 +67,7 @@ def cluster_table(
 
 
 def class_sizes(segments: Segments, labels: np.ndarray | None = None) -> pd.DataFrame:
-    """What every table of classes begins with: one row per class, the largest first, noise last.
+    """What every table of classes begins with: one row per class, by area, noise last.
 
     Args:
         segments: N segments of one picture or of several.
@@ -107,7 +107,7 @@ def class_sizes(segments: Segments, labels: np.ndarray | None = None) -> pd.Data
                 "predicted_iou": float(known.mean()) if len(known) else np.nan,
             }
         )
-    rows.sort(key=lambda row: (row["label"] < 0, -row["segments"], row["label"]))
+    rows.sort(key=lambda row: (row["label"] < 0, -row["area_share"], row["label"]))
     return pd.DataFrame(rows, columns=["label", *SHARED]).set_index("label")
 
 

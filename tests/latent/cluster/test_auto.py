@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import pdist, squareform
+from skimage.data import coins as coins_photo
 from sklearn.cluster import DBSCAN
 from sklearn.metrics import adjusted_rand_score
 
+import samlab
 from samlab import masks
 from samlab.errors import InputError, MissingExtraError
 from samlab.latent.cluster import Clustering, cluster, ladder, lasting_steps
@@ -92,6 +94,24 @@ def test_what_a_person_chose_is_still_dbscan():
     two = Segments.concat([segments, segments.with_image_id("b.jpg")])
     assert cluster(two).method == "dbscan"
     assert cluster(segments, n_classes=2).n_clusters == 2
+
+
+@pytest.fixture(scope="module")
+def coins():
+    return samlab.segment(coins_photo()[:, :256], points_per_side=8)
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_given_eps_gives_scikit_learns_labels_on_a_photo(coins, cut):
+    """Bit for bit, for masks as they are and for the regions that stand for them."""
+    segments = samlab.partition(coins) if cut else coins
+    vectors = segments.embedding().astype(np.float64)
+    for metric, radii in (("cosine", (0.01, 0.05, 0.1, 0.4)), ("euclidean", (0.5, 2.0, 4.0))):
+        scale = 1.0 if metric == "cosine" else float(np.linalg.norm(vectors, axis=1).mean()) / 4
+        for eps, needed in zip(np.multiply(radii, scale), (2, 3, 5, 8), strict=False):
+            own = DBSCAN(eps=eps, min_samples=needed, metric=metric).fit(vectors).labels_
+            found = cluster(segments, float(eps), needed, metric)
+            np.testing.assert_array_equal(found.labels, own)
 
 
 def test_overlapping_segments_take_the_class_of_their_pixels():
