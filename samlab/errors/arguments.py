@@ -114,7 +114,7 @@ def check_values(function: Callable[..., Any], values: dict[str, Any]) -> None:
 
 
 def _texts(hint: Any) -> list[str]:
-    """The texts that a hint lists, with those of its alternatives; [] where any text will do."""
+    """The texts that a hint and its alternatives list; [] where any text will do."""
     if get_origin(hint) is Literal:
         return [option for option in get_args(hint) if isinstance(option, str)]
     if get_origin(hint) in (Union, types.UnionType):

@@ -240,3 +240,47 @@ def test_settings_are_copied_as_code_and_as_parameters(explorer_page: Any) -> No
     assert (names["eps"], names["method"], names["metric"]) == (shown, "dbscan", "cosine")
     page.get_by_role("button", name="papermill options").click()
     assert text.input_value().startswith(f"-p eps {names['eps']} -p min_samples 8 ")
+
+
+WHITE = """() => { const canvas = document.querySelector(".sl-picture-panel .sl-overlay");
+  const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+  let white = 0;
+  for (let i = 0; i < data.length; i += 4) {
+    white += data[i] > 250 && data[i + 1] > 250 && data[i + 2] > 250 && data[i + 3] > 250;
+  }
+  return white; }"""
+
+
+def test_a_selection_of_many_unassigned_segments_is_seen_in_the_picture(explorer_page: Any) -> None:
+    page = explorer_page
+    set_slider(page, 0)  # all are unassigned
+    assert page.evaluate(WHITE) < 100
+    page.locator(".sl-row .sl-bar").first.click()
+    assert state(page)["selected"] == "300 selected"
+    page.wait_for_function(f"() => ({WHITE})() > 3000")
+
+
+def test_a_new_class_is_named_at_once(explorer_page: Any) -> None:
+    page = explorer_page
+    page.locator(".sl-picture-panel .sl-stage").click()
+    page.get_by_role("button", name="New class").click()
+    page.keyboard.type("button")
+    page.keyboard.press("Enter")
+    assert "button" in [row[0] for row in state(page)["rows"]]
+
+
+def test_a_point_of_the_map_shows_what_it_stands_for(explorer_page: Any) -> None:
+    page = explorer_page
+    box = page.locator(".sl-map").bounding_box()
+    page.mouse.move(box["x"] + 26, box["y"] + box["height"] - 26)
+    page.locator(".sl-map .sl-tooltip .sl-cut").wait_for()
+
+
+def test_a_message_moves_nothing(explorer_page: Any) -> None:
+    page = explorer_page
+    before = page.locator(".sl-tune").bounding_box()
+    number = page.locator(".sl-slider-row .sl-number")
+    number.fill("-1")
+    number.press("Enter")
+    page.locator(".sl-banner").wait_for()
+    assert page.locator(".sl-tune").bounding_box() == before

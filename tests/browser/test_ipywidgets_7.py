@@ -62,9 +62,12 @@ def test_a_widget_publishes_what_version_8_publishes(tmp_path: Path, live: str) 
         nbformat.v4.new_code_cell(
             f"import os; os.environ['SAMLAB_STATIC'] = {str(1 - int(live))!r}\n"
             "import numpy as np, samlab\n"
-            "from tests.browser.steps import blobs\n"
-            "segments, picture = blobs(12, 64)\n"
-            "samlab.explore(segments, picture, points=np.zeros((12, 2)), eps=0.3)"
+            "squares = np.zeros((6, 32, 32), bool)\n"
+            "for i in range(6): squares[i, :8, 5 * i : 5 * i + 4] = True\n"
+            "segments = samlab.Segments(rles=[samlab.masks.encode(s) for s in squares],\n"
+            "    embeddings={'sam': np.eye(6, 4) + 1})\n"
+            "picture = np.zeros((32, 32, 3), np.uint8)\n"
+            "samlab.explore(segments, picture, points=np.zeros((6, 2)), eps=0.3)"
         )
     ]
     source = tmp_path / "in.ipynb"

@@ -24,6 +24,7 @@ from samlab.view.annotate.queue import Queue
 from samlab.view.annotate.session import Session, Stage, error_text
 from samlab.view.annotate.state import Mask
 from samlab.view.overlay import overlay, still_scale
+from samlab.view.prompter import favourite
 from samlab.view.scene import scene
 from samlab.view.widget import BaseWidget, colors
 
@@ -113,9 +114,8 @@ class Annotator(BaseWidget):
             The mask, as it was kept.
         """
         found = self.session.ask(points, box)
-        best = max(p.predicted_iou for p in found)
-        # Of masks trusted alike the smallest; they come from large to small. So does the page.
-        choice = max(i for i, p in enumerate(found) if p.area and p.predicted_iou > best - 0.02)
+        size = found[0].rle["size"]
+        choice = favourite(found, size[0] * size[1])
         number = self.session.keep(choice, self._label(label))
         self._show()
         return next(m for m in self.session.annotations.masks(self.session.name) if m.id == number)

@@ -8,7 +8,7 @@ import { outlinePath } from "./paths.js";
 /** @import { Camera, CanvasState } from "./types.d.ts" */
 /** @import { Codes } from "./raster.js" */
 
-// Beyond so many, brightness alone shows the selection: strokes would cost frames.
+// Beyond so many, the raster's own edges show the selection: strokes would cost frames.
 const MOST_STROKES = 60;
 const MOST_PATHS = 400;
 
@@ -53,7 +53,8 @@ export function createPainter(state, camera) {
     if (image?.width !== screen[0] || image?.height !== screen[1]) {
       image = context.createImageData(...screen);
     }
-    fillTable(table, state.colours, strengths(state), state.opacity, state.outline);
+    const many = state.selected.size > MOST_STROKES ? state.selected : undefined;
+    fillTable(table, state.colours, strengths(state), state.opacity, state.outline, many);
     repaint(new Uint32Array(image.data.buffer), codes, table);
     context.putImageData(image, 0, 0);
   }

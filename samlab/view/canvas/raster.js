@@ -97,6 +97,8 @@ export function rgba(r, g, b, a) {
   return ((a << 24) | (b << 16) | (g << 8) | r) >>> 0;
 }
 
+const WHITE = rgba(255, 255, 255, 255);
+
 /**
  * One entry per code.
  * @param {Uint32Array} table
@@ -104,8 +106,9 @@ export function rgba(r, g, b, a) {
  * @param {number[]} strength 0..1 per segment.
  * @param {number} opacity
  * @param {boolean} outline
+ * @param {Set<number>} [marked] Segments whose edges are white.
  */
-export function fillTable(table, colours, strength, opacity, outline) {
+export function fillTable(table, colours, strength, opacity, outline, marked) {
   table[0] = 0;
   table[1] = 0;
   for (let i = 0; i < colours.length; i++) {
@@ -113,7 +116,7 @@ export function fillTable(table, colours, strength, opacity, outline) {
     const fill = outline ? 0 : Math.round(255 * opacity * strength[i]);
     const edge = Math.round(255 * Math.min(1, outline ? 1 : opacity + 0.35) * strength[i]);
     table[2 * i + 2] = rgba(r, g, b, fill);
-    table[2 * i + 3] = rgba(r, g, b, edge);
+    table[2 * i + 3] = marked?.has(i) ? WHITE : rgba(r, g, b, edge);
   }
 }
 

@@ -9,6 +9,8 @@ import { listenToMapPointer } from "./pointer.js";
 /** @import { RGB } from "../widget/types.d.ts" */
 /** @import { MapControl, MapHooks, MapMode, MapState } from "./types.d.ts" */
 
+const GLIDE = 700; // milliseconds
+
 /** @type {Record<MapMode, string>} */
 const MODES = { lasso: "Select with a lasso (Shift adds)", box: "Select with a box (Shift adds)",
   hand: "Move the map" };
@@ -47,8 +49,7 @@ export function createMap(host, points, areas, hooks) {
     destroy: view.stop,
     /** @param {Float32Array} next */
     setPoints(next) {
-      Object.assign(state, { points: next, extent: extentOf(next) });
-      control.fit();
+      glide(state, next, view.schedule);
     },
     /** @param {RGB[]} colours @param {boolean[]} noise @param {boolean[]} faint */
     setColours(colours, noise, faint) {
@@ -100,4 +101,40 @@ function mapButtons({ stage, state, zoom, fit }) {
     iconButton("plus", "Zoom in (+, or Ctrl and wheel)", () => zoom(1.5)),
     iconButton("minus", "Zoom out (-)", () => zoom(1 / 1.5)),
     iconButton("fit", "Show all points (0)", fit));
+}
+
+/**
+ * Let the points move to other places, so that an eye can follow them; zoom and place stay.
+ * @param {MapState} state
+ * @param {Float32Array} next
+ * @param {() => void} redraw
+ */
+function glide(state, next, redraw) {
+  const [from, start, end] = [state.points, state.extent, extentOf(next)];
+  if (from.length !== next.length) {
+    Object.assign(state, { points: next, extent: end });
+    redraw();
+    return;
+  }
+  // A point keeps its place on the stage while the extent becomes the new one.
+  const begin = from.map((value, i) => {
+    const [low, high] = [start[i % 2], start[(i % 2) + 2]];
+    const [newLow, newHigh] = [end[i % 2], end[(i % 2) + 2]];
+    return newLow + ((value - low) / (high - low)) * (newHigh - newLow);
+  });
+  state.extent = end;
+  const first = performance.now();
+  const goal = next;
+  state.goal = goal;
+  const move = () => {
+    if (state.goal !== goal) return; // others have come since
+    const share = Math.min(1, (performance.now() - first) / GLIDE);
+    // Nothing moves under a lasso.
+    const eased = share < 1 && state.path.length > 1 ? null : share * share * (3 - 2 * share);
+    if (eased !== null) state.points = begin.map((value, i) => value + eased * (next[i] - value));
+    redraw();
+    if (share < 1 || state.path.length > 1) requestAnimationFrame(move);
+    else state.points = next;
+  };
+  move();
 }

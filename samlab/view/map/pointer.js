@@ -96,5 +96,5 @@ function hoverPoint({ state, tip, redraw, size }, hooks, x, y) {
   }
   hooks.hover?.(id);
   if (id < 0) tip.hide();
-  else tip.show(x, y, hooks.tip(id), hooks.colour(id));
+  else tip.show(x, y, hooks.tip(id), hooks.colour(id), hooks.picture?.(id));
 }

@@ -7,6 +7,8 @@ export type MapMode = "lasso" | "box" | "hand";
 export interface MapState {
   /** Coordinates [x, y, x, y, ...]. */
   points: Float32Array;
+  /** Where the points are on their way to. */
+  goal?: Float32Array;
   /** Smallest and largest coordinates: x0, y0, x1, y1. */
   extent: [number, number, number, number];
   /** Of each point, in CSS pixels. */
@@ -30,6 +32,8 @@ export interface MapHooks {
   hover?(id: number): void;
   tip(id: number): TipLine[];
   colour(id: number): string;
+  /** What a point stands for, below its tooltip's lines. */
+  picture?(id: number): HTMLElement;
   /** Texts to write at the middle of points. */
   names(): [string, number[]][];
 }

@@ -1,5 +1,6 @@
 // The lists of similar segments: here, with what is cut out of the picture, and in other pictures.
 
+import { drawCut } from "../canvas/cut.js";
 import { make } from "../widget/dom.js";
 import { contextOf } from "../widget/layer.js";
 
@@ -54,29 +55,6 @@ export function createMatches(scene, palette, canvas, hooks) {
         row(id, scores[id], scores[id] >= (threshold ?? 2))));
     },
   };
-}
-
-/**
- * A segment with some of what is around it.
- * @param {HTMLCanvasElement} thumb
- * @param {Canvas} canvas
- * @param {Scene} scene
- * @param {number} id
- */
-function drawCut(thumb, canvas, scene, id) {
-  const picture = canvas.picture();
-  if (!picture) return;
-  const context = contextOf(thumb);
-  const [x0, y0, x1, y1] = scene.boxes[id];
-  const reach = 0.6 * Math.max(x1 - x0, y1 - y0, 8);
-  const unit = thumb.width / (2 * reach);
-  context.translate(thumb.width / 2 - ((x0 + x1) / 2) * unit,
-    thumb.height / 2 - ((y0 + y1) / 2) * unit);
-  context.scale(unit, unit);
-  context.drawImage(picture, 0, 0, scene.width, scene.height);
-  context.lineWidth = 2 / unit;
-  context.strokeStyle = "#fff";
-  context.stroke(canvas.outlineOf(id));
 }
 
 /**

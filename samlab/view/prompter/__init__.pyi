@@ -1,4 +1,5 @@
 from .prompter import Prompter as Prompter
 from .prompter import Proposal as Proposal
+from .prompter import favourite as favourite
 from .prompter import prompt as prompt
 from .prompter import propose as propose

@@ -6,6 +6,11 @@ import { panelHead, picturePanel, textField } from "../widget/frame.js";
 /** @import { Prompting } from "./prompting.js" */
 /** @import { PrompterPayload } from "./types.d.ts" */
 
+/** @type {[string, string][]} */
+const KEYS = [["1 2 3", "choose a mask"], ["Enter", "keep it"], ["Esc", "clear"], ["Ctrl Z", "undo"],
+  ["Arrows Space", "mark without a mouse"], ["Shift Space", "mark what is not part of it"],
+  ["+ - 0", "zoom"]];
+
 /**
  * @param {HTMLElement} root
  * @param {PrompterPayload} payload
@@ -27,6 +32,8 @@ export function createPrompterLayout(root, payload, readOnly, hooks) {
     onclick: hooks.keep });
   const hint = make("p", { class: "sl-hint", text: "Click what you want. Shift and click marks " +
     "what does not belong to it. Drag for a box." });
+  const keys = make("div", { class: "sl-keys" }, ...KEYS.map(([key, text]) =>
+    make("span", {}, ...key.split(" ").map((one) => make("kbd", { text: one })), text)));
   const cards = make("div", { class: "sl-cards", role: "radiogroup", "aria-label": "Masks" });
   const list = make("div", { class: "sl-rows", role: "list" });
   const count = make("span", { class: "sl-summary" });
@@ -39,9 +46,9 @@ export function createPrompterLayout(root, payload, readOnly, hooks) {
   }
   root.append(make("div", { class: "sl-grid-layout sl-wide-left" }, panel,
     make("section", { class: "sl-panel sl-side" },
-      panelHead("", make("h3", { text: "Masks" })), hint, cards,
+      panelHead("", make("h3", { text: "Masks" })), make("div", { class: "sl-ask" }, hint, cards),
       make("div", { class: "sl-tools sl-keep" }, name, keep),
-      panelHead("sl-ruled", make("h3", { text: "Kept" }), count), list)));
+      panelHead("sl-ruled", make("h3", { text: "Kept" }), count), list)), keys);
   return {
     panel, name, moving,
     /** @param {Prompting} prompting @param {string} encoding The kernel's status. */

@@ -87,6 +87,23 @@ def propose(
     return sorted(proposals, key=lambda p: -p.area)
 
 
+def favourite(proposals: Sequence[Proposal], pixels: int) -> int:
+    """Which mask a prompt means, where nobody chooses.
+
+    Of those that the model trusts about as much as the one it trusts most the largest, but for what
+    fills most of the picture: a click means the cat, not its eye, and not the wall behind it. The
+    same rule as `favourite` in state.js.
+
+    Example:
+        >>> eye, cat, wall = (Proposal({}, area, 0.9, 1.0) for area in (10, 2000, 90_000))
+        >>> favourite([wall, cat, eye], 100_000)
+        1
+    """
+    best = max(p.predicted_iou for p in proposals)
+    alike = [i for i, p in enumerate(proposals) if p.area and p.predicted_iou > best - 0.02]
+    return next((i for i in alike if proposals[i].area <= pixels / 2), alike[-1] if alike else 0)
+
+
 def checked_prompt(
     points: Sequence[Sequence[float]], box: Sequence[float] | None, image_size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:

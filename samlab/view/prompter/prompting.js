@@ -56,7 +56,8 @@ export function createPrompting(hooks) {
     },
     /** @param {Answer} answer */
     receive(answer) {
-      if (state.receive(answer)) hooks.changed();
+      const { width, height } = hooks.scene();
+      if (state.receive(answer, width * height)) hooks.changed();
     },
     fail() {
       state.fail();

@@ -8,19 +8,20 @@ import { decodeMask } from "../widget/rle.js";
 
 // Scores nearer than this to the best are as good.
 const ALIKE = 0.02;
+// A mask of more than this share of the picture is its background.
+const MOST_OF_IT = 0.5;
 
 /**
- * The smallest of the masks that the model trusts about as much as the one it trusts most: a click
- * on a thing means the thing, and the background around it often scores a hair better.
+ * Of the masks that the model trusts about as much as the one it trusts most the largest, but for
+ * what fills most of the picture: a click means the cat, not its eye, and not the wall behind it.
+ * The same rule as `favourite` in prompter.py.
  * @param {Pick<Proposal, "area" | "iou">[]} proposals From large to small.
+ * @param {number} pixels Of the picture.
  */
-export function favourite(proposals) {
+export function favourite(proposals, pixels) {
   const best = Math.max(...proposals.map((p) => p.iou));
-  let found = 0;
-  proposals.forEach((p, i) => {
-    if (p.area > 0 && p.iou > best - ALIKE) found = i;
-  });
-  return found;
+  const alike = proposals.flatMap((p, i) => (p.area > 0 && p.iou > best - ALIKE ? [i] : []));
+  return alike.find((i) => proposals[i].area <= MOST_OF_IT * pixels) ?? alike.at(-1) ?? 0;
 }
 
 /** @returns {Prompt} */
@@ -113,14 +114,15 @@ export class PromptState {
 
   /**
    * @param {Answer} answer
+   * @param {number} pixels Of the picture.
    * @returns {boolean} Whether it answers the last question.
    */
-  receive({ turn, masks }) {
+  receive({ turn, masks }, pixels) {
     if (turn !== this.turn || !masks) return false;
     this.busy = false;
     this.proposals = masks.map((m) => ({ ...m, mask: decodeMask(m.counts) }));
     // A first prompt takes the model's favourite; a refined one keeps the level.
-    if (this.past.length <= 1) this.choice = favourite(this.proposals);
+    if (this.past.length <= 1) this.choice = favourite(this.proposals, pixels);
     return true;
   }
 

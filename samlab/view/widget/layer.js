@@ -83,8 +83,9 @@ export function tooltip(host) {
     hide: () => {
       element.hidden = true;
     },
-    show: (x, y, lines, colour) => {
+    show: (x, y, lines, colour, picture) => {
       element.replaceChildren(...lines.map((line, i) => tipLine(line, i === 0, colour)));
+      if (picture) element.append(picture);
       element.hidden = false;
       const box = host.getBoundingClientRect();
       const { offsetWidth, offsetHeight } = element;

@@ -73,7 +73,7 @@ export type TipLine = string | [string, string];
 
 export interface Tooltip {
   hide(): void;
-  show(x: number, y: number, lines: TipLine[], colour?: string): void;
+  show(x: number, y: number, lines: TipLine[], colour?: string, picture?: Node): void;
 }
 
 /** A canvas that follows the size of its host. */

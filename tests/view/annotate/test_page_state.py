@@ -26,7 +26,7 @@ const key = (name, more = {}) => actionOf({ key: name, ctrlKey: false, metaKey: 
 const asked = () => state.question(prompt.begun)?.id ?? null;
 const mark = () => {
   prompt.begin(prompt.withPoint(1, 1, 1));
-  prompt.receive({ turn: prompt.turn, masks: [{ counts: "4", area: 4, iou: 0.9 }] });
+  prompt.receive({ turn: prompt.turn, masks: [{ counts: "4", area: 4, iou: 0.9 }] }, 16);
 };
 """
 

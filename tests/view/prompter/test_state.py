@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from samlab.view.prompter import Proposal, favourite
 from tests.view.javascript import needs_node, run_js
 
 #: The kernel's answers: the counts, of an empty mask, do not matter.
@@ -40,16 +41,16 @@ def test_a_first_answer_chooses_a_refined_one_keeps_the_level_and_a_late_one_is_
           const state = new PromptState(0);
           state.begin(state.withPoint(1, 2, 1));
           const seen = [state.busy];
-          seen.push(state.receive({{ turn: 0, masks: masks(1, 1, 1) }}), state.busy);
-          seen.push(state.receive({{ turn: 1, masks: masks(0.9, 0.89, 0.5) }}), state.choice);
+          seen.push(state.receive({{ turn: 0, masks: masks(1, 1, 1) }}, 100), state.busy);
+          seen.push(state.receive({{ turn: 1, masks: masks(0.9, 0.89, 0.5) }}, 100), state.choice);
           state.choose(2);
           state.choose(3);
           state.begin(state.withPoint(3, 3, 0));
-          seen.push(state.receive({{ turn: 2, masks: masks(0.9, 0.1, 0.1) }}), state.choice);
+          seen.push(state.receive({{ turn: 2, masks: masks(0.9, 0.1, 0.1) }}, 100), state.choice);
           return seen;
         }}"""
     )
-    assert found == [True, False, True, True, 1, True, 2]
+    assert found == [True, False, True, True, 0, True, 2]
 
 
 @needs_node
@@ -58,7 +59,7 @@ def test_a_prompt_that_failed_is_taken_back() -> None:
         """() => {
           const state = new PromptState(0);
           state.begin(state.withPoint(1, 2, 1));
-          state.receive({ turn: 1, masks: [] });
+          state.receive({ turn: 1, masks: [] }, 100);
           state.begin(state.withPoint(5, 5, 0));
           state.fail();
           const once = [state.prompt.points, state.busy];
@@ -81,3 +82,19 @@ def test_why_a_prompt_cannot_be_asked() -> None:
         "Mark something that belongs to the mask first; Shift takes away.",
         "",
     ]
+
+
+@needs_node
+def test_of_masks_trusted_alike_the_largest_that_is_not_the_background() -> None:
+    cases: list[tuple[list[tuple[float, int]], int]] = [
+        ([(0.9, 200), (0.9, 50), (0.9, 1)], 1),  # the wall, the cat, its eye
+        ([(0.89, 50), (0.9, 20), (0.9, 1)], 0),
+        ([(0.7, 50), (0.9, 20), (0.95, 1)], 2),
+        ([(0.9, 200), (0.5, 50), (0.5, 1)], 0),
+        ([(0.9, 0), (0.9, 0), (0.9, 0)], 0),
+    ]
+    for masks, expected in cases:
+        given = [{"iou": iou, "area": area} for iou, area in masks]
+        assert run_js("({ given }) => favourite(given, 240)", given=given) == expected
+        proposals = [Proposal({}, area, iou, 1.0) for iou, area in masks]
+        assert favourite(proposals, 240) == expected

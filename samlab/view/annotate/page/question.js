@@ -19,7 +19,7 @@ export function createQuestion(state, prompting, actions) {
   const cards = make("div", { class: "sl-cards", role: "radiogroup", "aria-label": "Masks" });
   const answers = make("div", { class: "sl-tools sl-keep" });
   return {
-    elements: [panelHead("", title), hint, cards, answers],
+    elements: [panelHead("", title), make("div", { class: "sl-ask" }, hint, cards, answers)],
     /** @param {AnnotatorMask | null} asked */
     show(asked) {
       const choosing = prompting.state.proposals.length > 0;

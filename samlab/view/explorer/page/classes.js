@@ -25,7 +25,11 @@ export function createClasses(host, state, hooks) {
     onclick: edit(mergeClasses) });
   const split = button("Split", { onclick: () => splitting.begin(),
     title: "Cluster the selected segments' classes again, with a smaller eps" });
-  const fresh = button("New class", { onclick: edit(splitClass),
+  const fresh = button("New class", { onclick: () => {
+    const [first] = state.selected;
+    hooks.edit(splitClass(state.now.labels, [...state.selected]));
+    table.typeName(state.now.labels[first]);
+  },
     title: "Take the selected segments out into a class of their own" });
   const noise = button("Unassign", { title: "The selected segments belong to no class",
     onclick: edit(toNoise) });

@@ -1,6 +1,7 @@
 // The explorer's page: its panels put together, and what is shown when.
 
 import { createCanvas } from "../../canvas/canvas.js";
+import { drawCut } from "../../canvas/cut.js";
 import { createMap } from "../../map/map.js";
 import { openPalette } from "../../widget/colours.js";
 import { make } from "../../widget/dom.js";
@@ -60,8 +61,14 @@ export function createPage(root, model, state, actions) {
     colour: (/** @type {number} */ id) => palette.css(state.now.labels[id]),
   };
   const canvas = createCanvas(panel, scene, { ...hooks, tip });
+  /** @param {number} id */
+  function cutOf(id) {
+    const cut = make("canvas", { width: 96, height: 96, class: "sl-cut" });
+    drawCut(cut, canvas, scene, id);
+    return cut;
+  }
   const map = createMap(mapPanel, numbers(model.get("projection").points, Float32Array),
-    scene.areas, { ...hooks, tip: (id) => tip(id, [id]), names: () => shownNames(state) });
+    scene.areas, { ...hooks, tip: (id) => tip(id, [id]), names: () => shownNames(state), picture: cutOf });
   const caption = make("div", { class: "sl-caption", text: model.get("projection").title });
   mapPanel.append(caption);
   const ladder = createLadder(scene, canvas, palette, actions.choose);

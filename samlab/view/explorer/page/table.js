@@ -26,6 +26,10 @@ export function createTable(host, hooks) {
   /** @type {ReturnType<typeof createRow>[]} */
   const rows = [];
   return {
+    /** Begin to type the name of a class. @param {number} label */
+    typeName(label) {
+      rows.find((row) => row.label() === label)?.typeName();
+    },
     /** @param {ClassRow[]} classes */
     set(classes) {
       const shown = classes.slice(0, MOST_ROWS);
@@ -63,7 +67,11 @@ function createRow(hooks) {
       if (!targetOf(event).closest("button, input")) hooks.pick(label(), adds(event));
     } }, swatch, name, count, make("span", { class: "sl-bar" }, bar), share, hide);
   return {
-    element,
+    element, label,
+    typeName() {
+      name.focus();
+      name.select();
+    },
     /** @param {ClassRow | undefined} next */
     set(next) {
       element.hidden = !next;
