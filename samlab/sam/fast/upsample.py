@@ -156,18 +156,19 @@ def _threads(count: int, process: int) -> ThreadPoolExecutor:
 def _trace_all(logits: Tensor, frame: Frame, threshold: float, offset: float) -> Masks:
     from samlab.sam.fast.tracing import trace
 
-    low = logits.float().transpose(1, 2).contiguous().numpy()
-    xs, ys = frame.tables(low.shape[1])
+    side = logits.shape[-1]
+    xs, ys = frame.tables(side)
     out_xs, out_ys = frame.out_tables
     levels = np.array([threshold - offset, threshold, threshold + offset]).astype(np.float32)
     x0, y0, _, _ = frame.crop_box
     # The tables hold more than the edge pixels only if the input is at least so long.
-    fourfold = frame.canvas[0] == 4 * low.shape[2] and frame.content[0] >= 6
+    fourfold = frame.canvas[0] == 4 * side and frame.content[0] >= 6
     resized = frame.crop_size != frame.content
 
-    def one(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def one(i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        low = logits[i].float().t().contiguous().numpy()  # not of all: a batch has 50 MB of logits
         result: tuple[np.ndarray, np.ndarray, np.ndarray] = trace(
-            mask,
+            low,
             xs,
             ys,
             out_xs,
@@ -181,8 +182,9 @@ def _trace_all(logits: Tensor, frame: Frame, threshold: float, offset: float) ->
         return result
 
     threads = torch.get_num_threads()
-    spread = threads > 1 and len(low) > 1
-    results = list(_threads(threads, os.getpid()).map(one, low) if spread else map(one, low))
+    spread = threads > 1 and len(logits) > 1
+    places = range(len(logits))
+    results = list(_threads(threads, os.getpid()).map(one, places) if spread else map(one, places))
     counts = np.array([r[0] for r in results], np.int64).reshape(-1, 3)
     return Masks(
         stability=_stability(counts[:, 2], counts[:, 0]),
