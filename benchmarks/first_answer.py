@@ -253,7 +253,7 @@ def picture_sheet(out: Path, sam: str, root: Path | None) -> None:
     for row in rows:
         whole.paste(row, (0, top))
         top += row.height + 4
-    whole.save(out / "class_maps.png", optimize=True)
+    whole.quantize(96, dither=Image.Dither.NONE).save(out / "class_maps.png", optimize=True)
 
 
 def _coloured(painted: np.ndarray) -> np.ndarray:
