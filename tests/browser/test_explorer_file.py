@@ -262,7 +262,8 @@ def test_a_selection_of_many_unassigned_segments_is_seen_in_the_picture(explorer
 
 def test_a_new_class_is_named_at_once(explorer_page: Any) -> None:
     page = explorer_page
-    page.locator(".sl-picture-panel .sl-stage").click()
+    box = page.locator(".sl-picture-panel .sl-stage").bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2 + 15, box["y"] + box["height"] / 2 + 15)
     page.get_by_role("button", name="New class").click()
     page.keyboard.type("button")
     page.keyboard.press("Enter")

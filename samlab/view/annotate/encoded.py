@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from samlab.view.prompter import warm_up
+
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
 
@@ -89,7 +91,8 @@ class PictureEncoder:
 
         def work() -> None:
             try:
-                self.get(name)
+                picture = self.get(name)
+                warm_up(self.sam(), picture.features, picture.decoder(self.sam()))
             except Exception as error:  # noqa: BLE001 (a thread has no one else to tell)
                 then(error)
             else:

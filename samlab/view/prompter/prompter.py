@@ -87,6 +87,12 @@ def propose(
     return sorted(proposals, key=lambda p: -p.area)
 
 
+def warm_up(sam: Sam, features: ImageEmbedding, decoder: Any) -> None:
+    """Answer one prompt for nobody: the first one in a process compiles, which takes seconds."""
+    height, width = features.image_size
+    propose(sam, features, [(width / 2, height / 2, 1)], decoder=decoder)
+
+
 def favourite(proposals: Sequence[Proposal], pixels: int) -> int:
     """Which mask a prompt means, where nobody chooses.
 
@@ -269,9 +275,12 @@ class Prompter(BaseWidget):
             if self._embedding is not None:
                 return
             try:
-                from samlab.sam.fast import encode
+                from samlab.sam.fast import encode, open_decoder
 
-                self._embedding = encode(self._pixels, self._sam())
+                features = encode(self._pixels, self._sam())
+                self._decoder = open_decoder(self._sam(), features)
+                warm_up(self._sam(), features, self._decoder)
+                self._embedding = features
                 self.status = "ready"
             except Exception as error:  # noqa: BLE001 (a thread has no one else to tell)
                 self.answer = {"text": f"{type(error).__name__}: {error}"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -119,3 +120,21 @@ def test_prompts_over_the_border_are_moved_onto_it() -> None:
     assert kinds.tolist() == [1]
     assert box is not None
     assert box.tolist() == [0, 0, 30, 9]
+
+
+def test_ready_is_said_after_a_first_prompt_which_compiles(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = sys.modules[Prompter.__module__]
+    seen: list[str] = []
+    real = module.propose  # type: ignore[attr-defined]
+    made = prompt(skimage.data.coins()[:96, :96], "tiny")
+
+    def spy(*args: Any, **options: Any) -> list[Proposal]:
+        seen.append(made.status)
+        return list(real(*args, **options))
+
+    monkeypatch.setattr(module, "propose", spy)
+    made._encode()
+    assert seen == ["encoding"]
+    assert made.status == "ready"
