@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from samlab.errors import ImageError, InputError
-from samlab.images import decode_image, read_bytes
+from samlab.images import decode_image, read_bytes, read_image
 
 #: Stands for the time 0 of files, which says nothing about when they were written.
 NO_TIME = 1
@@ -371,3 +371,11 @@ def _text(path: Any) -> str:
             "pictures by their files; for arrays use samlab.segment."
         )
     return os.fsdecode(path)
+
+
+def read_pictures(images: Any) -> list[np.ndarray]:
+    """The pictures, uint8 RGB (H, W, 3), of one picture, a list of them, or a folder."""
+    if isinstance(images, (str, os.PathLike)) and os.path.isdir(images):
+        return [read_picture(picture.path)[0] for picture in list_pictures(images)]
+    many = isinstance(images, (list, tuple))
+    return [read_image(image) for image in (images if many else [images])]

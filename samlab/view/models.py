@@ -16,8 +16,8 @@ from samlab import masks
 from samlab.errors import InputError
 from samlab.errors.arguments import checked_arguments
 from samlab.errors.ranges import Share
-from samlab.images import ImageLike, read_image
-from samlab.pictures import list_pictures, read_picture
+from samlab.images import ImageLike
+from samlab.pictures import read_pictures
 from samlab.segments import Segments
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def compare_models(
     """
     import pandas as pd
 
-    pixels = _pictures(images)
+    pixels = read_pictures(images)
     if not pixels or not models:
         raise InputError(
             f"Expected at least one picture and one model, got {len(pixels)} and {len(models)}."
@@ -108,13 +108,6 @@ def compare_models(
     )
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
     return ModelComparison(table, agreement, found, pixels)
-
-
-def _pictures(images: Any) -> list[np.ndarray]:
-    if isinstance(images, (str, os.PathLike)) and Path(images).is_dir():
-        return [read_picture(picture.path)[0] for picture in list_pictures(images)]
-    many = isinstance(images, (list, tuple))
-    return [read_image(image) for image in (images if many else [images])]
 
 
 def _run(

@@ -316,6 +316,9 @@ def _given_path(name: str | os.PathLike[str]) -> Path:
     if path.is_dir():
         return weights_in(path)
     text = str(name)
+    same = next((m.name for m in hub.MODELS.values() if m.repository == text), None)
+    if same is not None:
+        raise CheckpointError(f"The model {text} of the hub is called {same!r} here.")
     looks_like_path = path.suffix in _SUFFIXES or os.sep in text or "/" in text
     if isinstance(name, os.PathLike) or looks_like_path:
         raise CheckpointError(

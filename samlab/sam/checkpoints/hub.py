@@ -288,7 +288,9 @@ def _gated(model: HubModel) -> str:
     )
 
 
-def _unreachable(model: HubModel, error: Exception) -> str:
+def _unreachable(model: HubModel, error: BaseException) -> str:
+    while error.__cause__ is not None:  # the client's own sentence is four lines of advice
+        error = error.__cause__
     reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else "no answer"
     return (
         f"The weights of {model.name} ({model.repository}, {model.megabytes:,} MB) are not on this "

@@ -7,7 +7,7 @@ help; the model fills in what it is sure of and people do the rest; the model do
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -38,18 +38,27 @@ class Limits:
     """When a mask is taken, asked about, or left alone.
 
     Attributes:
-        pred_iou_thresh, stability_score_thresh: What SAM's mask generator takes as good enough.
+        pred_iou_thresh, stability_score_thresh: What SAM's mask generator takes as good enough;
+            None for what the model's makers set.
         sure_above: Masks at least this sure are taken without asking.
         most_questions: No more questions than this for one picture.
         parts: With a bank, also propose what lies inside a larger mask of the same class. SAM gives
             a thing and its parts; a data set mostly wants the thing.
     """
 
-    pred_iou_thresh: float = 0.88
+    pred_iou_thresh: float | None = None
     stability_score_thresh: float = 0.95
     sure_above: float = 0.7
     most_questions: int = 20
     parts: bool = False
+
+    def least_iou(self, sam: Any = None) -> float:
+        """`pred_iou_thresh`, or where there is none that of a model, by default SAM."""
+        if self.pred_iou_thresh is not None:
+            return self.pred_iou_thresh
+        from samlab.sam.automatic import default_pred_iou_thresh
+
+        return default_pred_iou_thresh(sam)
 
 
 # How far past its threshold a score must be for a mask to be 73 % sure: the logistic function's
@@ -70,7 +79,7 @@ def mask_sureness(segments: Segments, limits: Limits | None = None) -> np.ndarra
     """
     limits = limits or Limits()
     iou, stability = segments.predicted_iou, segments.stability_score
-    past_iou = (iou.astype(np.float64) - limits.pred_iou_thresh) / _IOU_UNIT
+    past_iou = (iou.astype(np.float64) - limits.least_iou()) / _IOU_UNIT
     past_stability = (stability.astype(np.float64) - limits.stability_score_thresh) / (
         _STABILITY_UNIT
     )
@@ -136,9 +145,10 @@ def found_masks(
     """
     # Far enough below the thresholds that everything worth a question is among the candidates.
     slack = 3.0 if ask else 0.0
+    limits = replace(limits, pred_iou_thresh=limits.least_iou(sam))
     segmenter = Segmenter(
         sam,
-        pred_iou_thresh=max(0.0, limits.pred_iou_thresh - slack * _IOU_UNIT),
+        pred_iou_thresh=max(0.0, limits.least_iou() - slack * _IOU_UNIT),
         stability_score_thresh=max(0.0, limits.stability_score_thresh - slack * _STABILITY_UNIT),
     )
     segments = segmenter.from_features(pixels, features)

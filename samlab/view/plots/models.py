@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from samlab.errors import InputError
 from samlab.errors.arguments import checked_arguments
 from samlab.errors.ranges import Count
-from samlab.images import ImageLike, read_image
+from samlab.images import ImageLike
+from samlab.pictures import read_pictures
 from samlab.segments import Segments
 from samlab.view.overlay import overlay
 from samlab.view.plots.figure import NotebookFigure, display_scale, figure_style, show_picture
@@ -18,22 +19,25 @@ from samlab.view.plots.figure import NotebookFigure, display_scale, figure_style
 
 @checked_arguments
 def plot_models(
-    images: Sequence[ImageLike], found: Mapping[str, Sequence[Segments]], pictures: Count = 4
+    images: ImageLike | Sequence[ImageLike],
+    found: Mapping[str, Sequence[Segments]],
+    pictures: Count = 4,
 ) -> Figure:
     """A row of overlays per model, a column per picture, the picture itself above.
 
     Args:
-        images: Paths, PIL images or arrays.
+        images: A picture, a list of them, or a folder.
         found: Model -> its segments of each picture, in the same order.
         pictures: Show so many at most.
     """
+    every = read_pictures(images)
     counts = {name: len(segments) for name, segments in found.items()}
-    if not len(images) or set(counts.values()) - {len(images)}:
+    if not every or set(counts.values()) - {len(every)}:
         raise InputError(
-            f"Expected pictures and, of every model, segments of each; got {len(images)} pictures "
+            f"Expected pictures and, of every model, segments of each; got {len(every)} pictures "
             f"and segments of {counts}."
         )
-    shown = [read_image(image) for image in images[:pictures]]
+    shown = every[:pictures]
     rows: list[tuple[str, Sequence[np.ndarray]]] = [("picture", shown)]
     for name, segments in found.items():
         painted = [

@@ -195,7 +195,7 @@ def impatient(monkeypatch):
 def test_a_hub_that_cannot_be_reached(world, impatient):
     expected = (
         r"The weights of sam2.1_hiera_tiny \(facebook/sam2.1-hiera-tiny, 156 MB\) are not on this "
-        r"machine and the Hugging Face hub could not be reached"
+        r"machine and the Hugging Face hub could not be reached \(.*refused\)\. Download the"
     )
     with pytest.raises(CheckpointError, match=expected):
         catalogue.fetch(NAME, progress=False)
@@ -284,6 +284,11 @@ def test_status_of_what_is_in_the_cache(server):
 def test_a_wrong_name_is_answered_with_the_nearest(world):
     with pytest.raises(CheckpointError, match="Did you mean 'sam2.1_hiera_tiny'"):
         catalogue.find("sam2.1-hiera-tini")
+
+
+def test_the_hub_s_own_name_of_a_model_is_answered_with_ours(world):
+    with pytest.raises(CheckpointError, match="of the hub is called 'sam2.1_hiera_tiny' here"):
+        catalogue.find("facebook/sam2.1-hiera-tiny")
 
 
 def test_weights_in_several_files(world):

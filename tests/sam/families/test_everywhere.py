@@ -14,6 +14,7 @@ import samlab
 from samlab.doctor import diagnose
 from samlab.errors import InputError
 from samlab.pipeline.segmenter import SegmenterConfig
+from samlab.view.annotate.proposals import Limits
 from tests.sam.families.small import saved
 
 OPTIONS = {
@@ -125,3 +126,10 @@ def test_sam_predictor_is_refused_in_a_sentence(folder, pictures):
     predictor = SamPredictor(samlab.load_sam(folder))
     with pytest.raises(InputError, match=f"SamPredictor cannot use {folder.name}, which needs"):
         predictor.set_image(samlab.read_image(pictures / "a.png"))
+
+
+def test_the_annotator_proposes_from_the_threshold_of_the_model(folder):
+    own = {"sam_hq": 0.88, "sam2": 0.8}[folder.name]
+    assert Limits().least_iou(samlab.load_sam(folder)) == own
+    assert Limits(pred_iou_thresh=0.7).least_iou(samlab.load_sam(folder)) == 0.7
+    assert Limits().least_iou() == 0.88
