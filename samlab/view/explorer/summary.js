@@ -16,7 +16,7 @@ export function summaryText({ now, sweep, members }) {
   const origin = edited ? " · edited" :
     now.value === null && classes > 0 ? " · as given, by no eps" : "";
   return `${counted(classes, "class", "classes")} · ${noise} of ${n} unassigned` +
-    (score === null || score === undefined ? "" : ` · silhouette ${score.toFixed(2)}`) + origin;
+    (score === null || score === undefined ? "" : ` · silhouette ${Number(score.toFixed(2)).toFixed(2)}`) + origin;
 }
 
 /**

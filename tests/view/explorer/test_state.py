@@ -121,3 +121,13 @@ def test_what_the_page_says_about_it() -> None:
          "bar": 1, "share": 0.94, "hidden": False, "selected": 1},
     ]  # fmt: skip
     assert found[2] == 2
+
+
+@needs_node
+def test_a_silhouette_just_below_zero_is_zero() -> None:
+    found = run(
+        """state.now = { ...state.now, step: 0, pins: new Map() };
+        state.sweep = { ...state.sweep, silhouette: [-0.001] };
+        return [summaryText(state)];"""
+    )
+    assert found[0].endswith("silhouette 0.00")
