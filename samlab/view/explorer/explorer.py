@@ -130,7 +130,7 @@ class Explorer(BaseWidget):
         if points is None:
             self._lay_out(settings)
         else:
-            self.projection = _map_points(checked_points(points, len(segments)), "given map")
+            self.projection = _map_points(checked_points(points, len(segments)), "map")
 
     # -- what a person made of it ---------------------------------------------------------------
 

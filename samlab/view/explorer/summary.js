@@ -18,9 +18,10 @@ export function summaryText(state) {
   const score = edited || now.step < 0 ? null : sweep.silhouette[now.step];
   const origin = edited ? " · edited" :
     now.value === null && classes > 0 ? " · as given, by no eps" : "";
+  const compact = score === null || score === undefined ? "" :
+    ` · silhouette ${Number(score.toFixed(2)).toFixed(2)}`; // never -0.00
   return `${counted(classes, "class", "classes")} · ${noise} of ${n} unassigned` +
-    (filled ? ` · ${filled} filled` : "") +
-    (score === null || score === undefined ? "" : ` · silhouette ${score.toFixed(2)}`) + origin;
+    (filled ? ` · ${filled} filled` : "") + compact + origin;
 }
 
 /**

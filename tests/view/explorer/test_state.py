@@ -144,3 +144,13 @@ def test_noise_takes_the_nearest_class_and_is_noise_again() -> None:
     assert found[1][4] == "2 classes · 1 of 4 unassigned · 2 filled · edited"
     assert found[2] == [[-1, -1, 5, -1], 0.1, none]
     assert found[3:] == [True, True]
+
+
+@needs_node
+def test_a_silhouette_just_below_zero_is_zero() -> None:
+    found = run(
+        """state.now = { ...state.now, step: 0, pins: new Map() };
+        state.sweep = { ...state.sweep, silhouette: [-0.001] };
+        return [summaryText(state)];"""
+    )
+    assert found[0].endswith("silhouette 0.00")
