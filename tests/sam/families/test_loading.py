@@ -177,10 +177,10 @@ def test_weights_that_are_missing(folder):
 
 def test_a_name_with_another_model_behind_it(folder, monkeypatch, tmp_path):
     named = tmp_path / "named"
-    shutil.copytree(folder("sam_hq"), named / "sam2.1_hiera_tiny")
+    shutil.copytree(folder("sam_hq"), named / "edgetam")
     monkeypatch.setenv("SAMLAB_CHECKPOINTS", str(named))
-    with pytest.raises(CheckpointError, match="Expected the weights of sam2.1_hiera_tiny"):
-        load_sam("sam2.1_hiera_tiny", device="cpu")
+    with pytest.raises(CheckpointError, match="Expected the weights of edgetam"):
+        load_sam("edgetam", device="cpu")
 
 
 def test_only_the_detector_of_sam3(folder):
