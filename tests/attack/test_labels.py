@@ -54,7 +54,7 @@ def test_any_concat_keeps_every_name(parts) -> None:
         ([np.nan], "got nan"),
         ([np.inf], "got inf"),
         (np.array([2**64 - 1], np.uint64), "up to 9223372036854775807, got 18446744073709551615"),
-        (["cat"], r"to be an array of numbers, got \['cat'\]"),
+        (["cat"], r"Map classes to numbers first|an array of numbers, got \['cat'\]"),
     ],
 )
 def test_labels_that_are_no_numbers_are_refused(labels, message) -> None:
