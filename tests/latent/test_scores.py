@@ -150,12 +150,12 @@ def test_cosines_within_and_between_equal_a_loop():
 
 
 def test_cluster_table_names_medoid_and_nearest_class():
-    mask = masks.encode(np.ones((2, 2), bool))
+    places = np.eye(6, dtype=bool).reshape(6, 2, 3)  # a pixel each
     vectors = np.array(
         [[1, 0, 0], [0.9, 0.1, 0], [0.8, 0.2, 0], [0, 0, 1], [0.1, 0.9, 0], [0, 1, 0]]
     )
     segments = Segments(
-        rles=[mask] * 6, embeddings={"sam": vectors}, labels=[1, 1, 1, -1, 4, 4],
+        rles=masks.encode(places), embeddings={"sam": vectors}, labels=[1, 1, 1, -1, 4, 4],
         predicted_iou=[0.9, 0.8, 0.7, 0.5, np.nan, np.nan], class_names={1: "coin"},
     )  # fmt: skip
     table = cluster_table(segments)
