@@ -119,3 +119,9 @@ def make_mini_sam():
 def mini_sam():
     """See build_mini_sam; 256 pixels, 16 x 16 cells."""
     return build_mini_sam()
+
+
+@pytest.fixture(autouse=True)
+def progress_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--quiet` silences the process, which the next test is in as well."""
+    monkeypatch.delenv("SAMLAB_PROGRESS", raising=False)
