@@ -97,7 +97,7 @@ def test_overflow_of_half_precision_is_redone_in_float32(make_mini_sam, rng, mon
     expected = encode(image, sam).features
     honest = encoder.vit_features
 
-    def overflowing(vit, x, dtype):
+    def overflowing(vit, x, dtype, step=None):
         features = honest(vit, x, torch.float32)
         return features if dtype == torch.float32 else features * float("nan")
 
