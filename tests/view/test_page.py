@@ -32,7 +32,7 @@ def test_a_name_that_is_no_unicode_is_shown_as_well_as_it_can_be() -> None:
 
 
 def test_only_what_we_made_is_marked_safe() -> None:
-    assert len(TEMPLATES) == 4
+    assert len(TEMPLATES) == 6
     for template in TEMPLATES:
         marked = re.findall(r"(\w+)\s*\|\s*safe", template.read_text())
         assert set(marked) <= OURS, template.name
