@@ -47,7 +47,7 @@ class NotebookFigure(Figure):
 
         from PIL import Image
 
-        quality: dict[str, Any] = {"pil_kwargs": {"quality": 90}} if kind == "jpeg" else {}
+        quality: dict[str, Any] = {"pil_kwargs": {"quality": 82}} if kind == "jpeg" else {}
         buffer = BytesIO()
         self.savefig(buffer, format=kind, dpi=200, bbox_inches="tight", pad_inches=0.06, **quality)
         with Image.open(buffer) as picture:
