@@ -8,6 +8,7 @@ only when its upload has ended, which is the same promise.
 from __future__ import annotations
 
 import os
+import re
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any, Protocol
 
 from samlab.errors import InputError, StorageError, require_extra
 from samlab.files import write_atomic
+
+_ALMOST_URL = re.compile(r"[a-z][a-z0-9+]+:/(?!/)")  # s3:/bucket; a drive has one letter
 
 
 class Storage(Protocol):
@@ -50,6 +53,13 @@ def open_storage(out: str | os.PathLike[str]) -> Storage:
     text = os.fspath(out)
     if text.startswith("file://"):
         text = text.removeprefix("file://")
+    if not text:
+        raise InputError("Expected a folder for the results, got an empty path. Name one.")
+    if _ALMOST_URL.match(text):
+        raise InputError(
+            f"Expected a folder or a URL for the results, got '{text}'. Did you mean "
+            f"'{text.replace(':/', '://', 1)}'?"
+        )
     return RemoteFolder(text) if "://" in text else LocalFolder(Path(text).expanduser())
 
 

@@ -258,3 +258,13 @@ def test_an_empty_run_goes_through_everything(tmp_path) -> None:
     assert run.table(["image_id"]).num_rows == 0
     assert run.dataset.count_rows() == 0
     assert np.array_equal(run.pictures["position"], [0, 1])
+
+
+def test_results_go_nowhere_by_accident(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="folder for the results, got an empty path"):
+        open_storage("")
+    with pytest.raises(InputError, match="got 's3:/bucket/run'. Did you mean 's3://bucket/run'?"):
+        open_storage("s3:/bucket/run")
+    assert open_storage("a:/b")
+    assert not list(tmp_path.iterdir())
