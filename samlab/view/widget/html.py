@@ -51,7 +51,7 @@ def page(
         inline: For a frame inside a report, which is on white: no margins, no dark theme.
     """
     return render(
-        "view/widget/widget.html.j2",
+        "view/widget/templates/widget.html.j2",
         title=title, css=css, data=script_json(state), script=script, inline=inline,
     )  # fmt: skip
 
@@ -68,7 +68,7 @@ def frame(html: str, height: int, still: bytes, caption: str) -> str:
         caption: What it shows.
     """
     return render(
-        "view/widget/frame.html.j2", html=html, height=height, still=_data(still), caption=caption
+        "view/widget/templates/frame.html.j2", html=html, height=height, still=_data(still), caption=caption
     )
 
 
@@ -80,7 +80,7 @@ def stand_in(name: str, still: bytes, caption: str) -> str:
         still: A JPEG.
         caption: What it shows.
     """
-    return render("view/widget/stand_in.html.j2", name=name, still=_data(still), caption=caption)
+    return render("view/widget/templates/stand_in.html.j2", name=name, still=_data(still), caption=caption)
 
 
 def _data(still: bytes) -> str:

@@ -16,7 +16,7 @@ import { createLadder } from "./ladder.js";
 import { createHeader } from "./header.js";
 import { createMaskSwitch } from "./masks.js";
 import { createCopyMenu } from "./settings.js";
-import { classRows } from "../summary.js";
+import { classRows } from "./summary.js";
 import { createTuning } from "./tuning.js";
 
 /** @import { Model } from "../../widget/types.d.ts" */

@@ -8,7 +8,7 @@ import { createCurve, ordinal } from "./curve.js";
 import { nearestStep } from "../sweep.js";
 import { createSettings } from "./settings.js";
 import { createSpark } from "./spark.js";
-import { summaryText } from "../summary.js";
+import { summaryText } from "./summary.js";
 
 /** @import { ClusterSettings, ExplorerPayload } from "../types.d.ts" */
 /** @import { ExplorerState } from "../state.js" */

@@ -1,11 +1,11 @@
 // What the explorer says about its state: the line above the slider, and the rows of the table.
 
-import { filledSegments } from "./sweep.js";
-import { counted } from "../widget/text.js";
+import { filledSegments } from "../sweep.js";
+import { counted } from "../../widget/text.js";
 
-/** @import { Palette } from "../widget/types.d.ts" */
-/** @import { ClassRow } from "./types.d.ts" */
-/** @import { ExplorerState } from "./state.js" */
+/** @import { Palette } from "../../widget/types.d.ts" */
+/** @import { ClassRow } from "../types.d.ts" */
+/** @import { ExplorerState } from "../state.js" */
 
 /** @param {ExplorerState} state */
 export function summaryText(state) {
