@@ -68,8 +68,9 @@ def frame(html: str, height: int, still: bytes, caption: str) -> str:
         caption: What it shows.
     """
     return render(
-        "view/widget/templates/frame.html.j2", html=html, height=height, still=_data(still), caption=caption
-    )
+        "view/widget/templates/frame.html.j2",
+        html=html, height=height, still=_data(still), caption=caption,
+    )  # fmt: skip
 
 
 def stand_in(name: str, still: bytes, caption: str) -> str:
@@ -80,7 +81,8 @@ def stand_in(name: str, still: bytes, caption: str) -> str:
         still: A JPEG.
         caption: What it shows.
     """
-    return render("view/widget/templates/stand_in.html.j2", name=name, still=_data(still), caption=caption)
+    template = "view/widget/templates/stand_in.html.j2"
+    return render(template, name=name, still=_data(still), caption=caption)
 
 
 def _data(still: bytes) -> str:
