@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,7 +16,7 @@ from samlab.sam.checkpoints import StateDict, check_fit
 from samlab.sam.fast import Decoder, ImageEmbedding
 
 
-class FamilySam(Sam):
+class FamilySam(Sam, ABC):
     """A model of another family behind the parts of `segment_anything.modeling.Sam`.
 
     `encode`, `open_decoder` and all that builds on them take it as any `Sam`; `SamPredictor` is
@@ -62,6 +63,7 @@ class FamilySam(Sam):
             "or segment_masks."
         )
 
+    @abstractmethod
     def run_encoder(self, pixels: Tensor, dtype: torch.dtype) -> tuple[Tensor, ...]:
         """Encode normalised pictures (B, 3, S, S), with large products in `dtype`.
 
@@ -69,11 +71,10 @@ class FamilySam(Sam):
             float32 (B, 256, G, G), from which vectors are pooled, and whatever else `open` needs of
             the picture, batch first: `ImageEmbedding.details`.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def open(self, features: ImageEmbedding, dtype: torch.dtype | str | None) -> Decoder:
         """The decoder of one picture."""
-        raise NotImplementedError
 
 
 def set_pixel_statistics(sam: nn.Module) -> None:

@@ -24,7 +24,7 @@ from samlab.sam.families.base import (
     fill,
     set_pixel_statistics,
 )
-from samlab.sam.families.keys import common_names
+from samlab.sam.families.keys import common_names, renamed
 
 _VISION = (
     (r"^vision_encoder\.patch_embed\.projection\.", "image_encoder.patch_embed.proj."),
@@ -43,12 +43,7 @@ _POSITION = "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
 
 def sam_names(state: StateDict) -> StateDict:
     """transformers' names of a whole SAM to segment-anything's."""
-    out: StateDict = {}
-    for key, value in common_names(state).items():
-        name = key
-        for pattern, replacement in _VISION:
-            name = re.sub(pattern, replacement, name)
-        out[name] = value
+    out = {renamed(key, _VISION): value for key, value in common_names(state).items()}
     shared = out.pop(_SHARED, None)  # the same table twice; safetensors may have kept either
     if shared is not None:
         out.setdefault(_POSITION, shared)

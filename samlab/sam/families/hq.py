@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -22,6 +21,7 @@ from samlab.sam.families.base import (
     fill,
 )
 from samlab.sam.families.hf1 import build_vit, sam_names
+from samlab.sam.families.keys import renamed
 from samlab.sam.families.sam2 import IMAGENET
 from samlab.sam.fast import Decoder, HqDecoder, ImageEmbedding, run_block, vit_neck, vit_patches
 
@@ -96,11 +96,6 @@ def _enlarging(inputs: int, between: int, outputs: int) -> nn.Sequential:
 
 def build_hq(state: StateDict, config: Mapping[str, Any] | None, path: Path) -> FamilySam:
     """SAM-HQ from its own file or that of transformers; shapes tell the rest."""
-    names: StateDict = {}
-    for key, value in sam_names(state).items():
-        name = key
-        for pattern, replacement in _RENAMED:
-            name = re.sub(pattern, replacement, name)
-        names[name] = value
+    names = {renamed(key, _RENAMED): value for key, value in sam_names(state).items()}
     build = lambda: SamHq(build_vit(names, path), config)  # noqa: E731
     return cast(FamilySam, fill(build, names, "SAM-HQ", path))

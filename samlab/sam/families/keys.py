@@ -34,6 +34,13 @@ _RENAMED = (
 _MLP = re.compile(r"^(mask_decoder\.(?!transformer\.).*)\.(proj_in|layers\.(\d+)|proj_out)\.(.*)$")
 
 
+def renamed(key: str, rules: Iterable[tuple[str, str]]) -> str:
+    """A key after all replacements, each a regular expression and what stands for it, in order."""
+    for pattern, replacement in rules:
+        key = re.sub(pattern, replacement, key)
+    return key
+
+
 def common_names(state: StateDict) -> StateDict:
     """transformers' names of prompt encoder and mask decoder to segment-anything's.
 
@@ -46,9 +53,7 @@ def common_names(state: StateDict) -> StateDict:
             rows = enumerate(value.split(1))
             out |= {f"prompt_encoder.point_embeddings.{i}.weight": row for i, row in rows}
             continue
-        name = key
-        for pattern, replacement in _RENAMED:
-            name = re.sub(pattern, replacement, name)
+        name = renamed(key, _RENAMED)
         found = _MLP.match(name)
         if found and found[1] in depths:
             place = {"proj_in": 0, "proj_out": depths[found[1]]}.get(found[2])

@@ -22,7 +22,7 @@ from samlab.sam.families.base import (
     transformers_class,
 )
 from samlab.sam.families.door import OPTIONS
-from samlab.sam.families.keys import common_names, part
+from samlab.sam.families.keys import common_names, part, renamed
 from samlab.sam.fast import Decoder, ImageEmbedding, Sam2Decoder
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -156,12 +156,7 @@ _META = (
 
 
 def _from_meta(state: StateDict) -> StateDict:
-    out = {}
-    for key, value in state.items():
-        for pattern, replacement in _META:
-            key = re.sub(pattern, replacement, key)
-        out[key] = value
-    return out
+    return {renamed(key, _META): value for key, value in state.items()}
 
 
 def build_sam2(state: StateDict, config: Mapping[str, Any] | None, path: Path) -> FamilySam:

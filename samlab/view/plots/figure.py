@@ -105,6 +105,20 @@ def figure_size(shape: tuple[int, ...], extra: float = 0.0) -> tuple[float, floa
     return wide + extra, min(max(wide * height / width, 0.6), 9.0) + 0.4
 
 
+def picture_grid(count: int, columns: int, shape: tuple[int, ...]) -> tuple[Figure, list[Axes]]:
+    """A figure with so many bare panels for pictures of shape (H, W, ...), row by row."""
+    columns = max(1, min(columns, count))
+    rows = -(-count // columns)
+    wide, tall = figure_size(shape)
+    step = 10.5 / max(columns, 2)
+    size = (step * columns, rows * (step * tall / wide + 0.15))
+    figure = NotebookFigure(figsize=size, dpi=100, layout="constrained")
+    panels = np.atleast_1d(figure.subplots(rows, columns)).ravel().tolist()
+    for ax in panels:
+        ax.set_axis_off()
+    return figure, panels[:count]
+
+
 def show_picture(ax: Axes, pixels: np.ndarray) -> None:
     """One picture in bare axes, however long or flat."""
     ax.imshow(pixels, interpolation="antialiased", aspect="equal")

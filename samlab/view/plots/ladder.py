@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from samlab.errors import counted, percent
@@ -15,11 +14,10 @@ from samlab.segments import Segments
 from samlab.view.overlay import overlay
 from samlab.view.plots.figure import (
     MUTED,
-    NotebookFigure,
     canvas,
-    figure_size,
     figure_style,
     note,
+    picture_grid,
     show_picture,
 )
 
@@ -50,21 +48,10 @@ def plot_ladder(
             ax.set_axis_off()
             note(ax, "No ladder: there are too few segments, or all are alike.")
         return figure
-    columns = max(1, min(columns, len(rungs)))
-    rows = -(-len(rungs) // columns)
-    wide, tall = figure_size(pixels.shape)
-    step = 10.5 / max(columns, 2)
     scale = min(_SIDE / max(pixels.shape[:2]), 4.0)
     with figure_style():
-        figure = NotebookFigure(
-            figsize=(step * columns, rows * (step * tall / wide + 0.15)),
-            dpi=100,
-            layout="constrained",
-        )
-        grid = np.atleast_1d(figure.subplots(rows, columns)).ravel()
-        for ax in grid:
-            ax.set_axis_off()
-        for ax, rung in zip(grid, rungs, strict=False):
+        figure, panels = picture_grid(len(rungs), columns, pixels.shape)
+        for ax, rung in zip(panels, rungs, strict=True):
             labelled = segments.with_labels(rung.labels)
             show_picture(ax, overlay(labelled, pixels, scale=scale))
             left = 1 - float((labelled.label_map() >= 0).mean())

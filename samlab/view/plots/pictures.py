@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from samlab.errors import InputError, counted, percent
+from samlab.errors import counted, percent
 from samlab.errors.arguments import checked_arguments
 from samlab.errors.ranges import Count
 from samlab.images import ImageLike, read_image
@@ -22,13 +22,13 @@ from samlab.segments import Segments
 from samlab.view.overlay import class_cut_out, heat_overlay, heat_range, overlay
 from samlab.view.plots.figure import (
     MUTED,
-    NotebookFigure,
     canvas,
     display_scale,
     figure_size,
     figure_style,
     heading,
     note,
+    picture_grid,
     plain,
     readable,
     show_picture,
@@ -137,23 +137,12 @@ def plot_class_panels(
         chosen = ranked[:max_classes]
     else:
         chosen = [int(label) for label in classes]
-    if columns < 1:
-        raise InputError(f"Expected at least one column, got {columns}.")
     if not chosen:
         return _empty_figure("No classes: every segment is unassigned, or there is none.")
-    columns = min(columns, len(chosen))
-    rows = -(-len(chosen) // columns)
-    wide, tall = figure_size(pixels.shape)
-    step = 10.5 / max(columns, 2)
     scale = min(800 / max(pixels.shape[:2]), 4.0)
     with figure_style():
-        figure = NotebookFigure(
-            figsize=(step * columns, rows * (step * tall / wide + 0.15)),
-            dpi=100,
-            layout="constrained",
-        )
-        grid = np.atleast_1d(figure.subplots(rows, columns)).ravel()
-        for ax, label in zip(grid, chosen, strict=False):
+        figure, panels = picture_grid(len(chosen), columns, pixels.shape)
+        for ax, label in zip(panels, chosen, strict=True):
             show_picture(ax, class_cut_out(segments, pixels, label, scale=scale))
             share = areas.get(label, 0) / pixels[..., 0].size
             number = int((segments.labels == label).sum())
@@ -161,8 +150,6 @@ def plot_class_panels(
                          color=readable(label))  # fmt: skip
             ax.set_title(f"{number} · {percent(share)}", loc="right", fontsize=9,
                          fontweight="normal", color=MUTED)  # fmt: skip
-        for ax in grid[len(chosen) :]:
-            ax.set_axis_off()
         hidden = len(found) - len(chosen)
         if classes is None and hidden > 0:
             figure.supxlabel(f"and {hidden} smaller classes", fontsize=9.5, color=MUTED)
